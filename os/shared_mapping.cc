@@ -1,0 +1,35 @@
+#include "ko/os/shared_mapping.h"
+
+#include <sys/mman.h>
+
+#include <cerrno>
+
+#include "absl/strings/str_cat.h"
+#include "ko/os/errno_status.h"
+
+namespace ko::os {
+
+absl::StatusOr<SharedMapping> SharedMapping::Create(size_t bytes) {
+  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) {
+    const int error_number = errno;
+    absl::Status status = ErrnoStatus(error_number, "mmap", absl::StrCat(bytes, " shared bytes"));
+    if (error_number == ENOMEM) return absl::ResourceExhaustedError(status.message());
+    return status;
+  }
+  return SharedMapping(data, bytes);
+}
+
+SharedMapping& SharedMapping::operator=(SharedMapping&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+SharedMapping::~SharedMapping() {
+  if (data_ != nullptr) ::munmap(data_, bytes_);
+}
+
+void SharedMapping::KeepFromNewChildren() { ::madvise(data_, bytes_, MADV_DONTFORK); }
+
+}  // namespace ko::os

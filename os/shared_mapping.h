@@ -1,0 +1,42 @@
+#ifndef KO_OS_SHARED_MAPPING_H_
+#define KO_OS_SHARED_MAPPING_H_
+
+#include <cstddef>
+#include <utility>
+
+#include "absl/status/statusor.h"
+
+namespace ko::os {
+
+// Owns an anonymous shared mapping, zeroed at first: memory that children forked later share with this process. It has
+// no name, so nothing is left behind when its last process ends.
+//
+// Threads: const use from any. Fork: both processes own a mapping of the same memory; destruction unmaps one's own.
+// Signals: none. Crash: the kernel unmaps. Errors: ResourceExhausted where there is no memory or no room for a mapping;
+// InvalidArgument for a size of 0.
+class SharedMapping {
+ public:
+  static absl::StatusOr<SharedMapping> Create(size_t bytes);
+
+  SharedMapping() = default;
+  SharedMapping(SharedMapping&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+  SharedMapping& operator=(SharedMapping&& other) noexcept;
+  ~SharedMapping();
+
+  void* data() const { return data_; }
+  size_t bytes() const { return bytes_; }
+  bool valid() const { return data_ != nullptr; }
+
+  // Leaves this mapping out of processes that are forked from now on (MADV_DONTFORK).
+  void KeepFromNewChildren();
+
+ private:
+  SharedMapping(void* data, size_t bytes) : data_(data), bytes_(bytes) {}
+  void* data_ = nullptr;
+  size_t bytes_ = 0;
+};
+
+}  // namespace ko::os
+
+#endif  // KO_OS_SHARED_MAPPING_H_

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# packages.sh SUITE, inside the root: installs what builds and tests the project. Run again, it resumes.
+set -euo pipefail
+suite=$1
+
+mirror=$(awk '$1 == "deb" { print $2; exit }' /etc/apt/sources.list)
+cat >/etc/apt/sources.list.d/stable.list <<LIST
+deb $mirror trixie main
+deb-src $mirror trixie main
+LIST
+cat >/etc/apt/preferences.d/stable <<PIN
+Package: *
+Pin: release n=trixie
+Pin-Priority: 100
+PIN
+# A mirror may be a frozen snapshot, whose Release files have expired; signatures are checked all the same.
+echo 'Acquire::Check-Valid-Until "false";' >/etc/apt/apt.conf.d/10ko
+dpkg --configure -a
+apt-get update
+
+# clang-format-19 is stable's, so that the format check does not change with the suite.
+packages=(bazel-bootstrap g++ procps clang-format-19)
+apt-get install --yes --no-install-recommends "${packages[@]}"
+apt-get clean
