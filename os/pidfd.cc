@@ -1,0 +1,92 @@
+#include "ko/os/pidfd.h"
+
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+
+#include "absl/strings/str_cat.h"
+#include "ko/os/errno_status.h"
+
+namespace ko::os {
+namespace {
+
+constexpr int kIdIsPidfd = 3;  // P_PIDFD of waitid(2), which older C libraries do not name
+
+// PIDFD_GET_INFO of Linux 6.13 with the exit code of 6.15 (include/uapi/linux/pidfd.h), declared here because the
+// kernel's headers on the machine may be older than its kernel.
+struct PidfdInfo {
+  uint64_t mask;
+  uint64_t cgroup_id;
+  uint32_t pid, tgid, ppid, ruid, rgid, euid, egid, suid, sgid, fsuid, fsgid;
+  int32_t exit_code;  // as wait(2) gives it
+};
+static_assert(sizeof(PidfdInfo) == 64);
+constexpr uint64_t kPidfdInfoExit = 1u << 3;
+constexpr unsigned long kPidfdGetInfo = _IOWR(0xFF, 11, PidfdInfo);
+
+ChildEnd FromWaitStatus(int status) {
+  if (WIFEXITED(status)) return {ChildEnd::Kind::kExited, WEXITSTATUS(status), false, {}};
+  return {ChildEnd::Kind::kSignaled, WTERMSIG(status), static_cast<bool>(WCOREDUMP(status)), {}};
+}
+
+// The end of a child whose status somebody else has collected, by waitpid(-1) say or by ignoring SIGCHLD.
+std::optional<ChildEnd> EndOfReapedElsewhere(int pidfd) {
+  pollfd poll_fd = {pidfd, POLLIN, 0};
+  if (::poll(&poll_fd, 1, 0) != 1 || (poll_fd.revents & (POLLIN | POLLHUP)) == 0) return std::nullopt;
+  PidfdInfo info = {};
+  info.mask = kPidfdInfoExit;
+  if (::ioctl(pidfd, kPidfdGetInfo, &info) == 0 && (info.mask & kPidfdInfoExit) != 0) {
+    return FromWaitStatus(info.exit_code);
+  }
+  return ChildEnd{ChildEnd::Kind::kUnknown, 0, false, {}};
+}
+
+}  // namespace
+
+absl::StatusOr<UniqueFd> OpenPidfd(pid_t pid) {
+  const int fd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+  if (fd < 0) return ErrnoStatus(errno, "pidfd_open", absl::StrCat("pid ", pid));
+  return UniqueFd(fd);
+}
+
+int SendSignal(int pidfd, int signo) {
+  return ::syscall(SYS_pidfd_send_signal, pidfd, signo, nullptr, 0) == 0 ? 0 : errno;
+}
+
+absl::StatusOr<std::optional<ChildEnd>> Reap(int pidfd, bool block) {
+  siginfo_t info = {};
+  rusage usage = {};
+  const int options = WEXITED | __WALL | (block ? 0 : WNOHANG);
+  const long result = RetryEintr([&] { return ::syscall(SYS_waitid, kIdIsPidfd, pidfd, &info, options, &usage); });
+  if (result != 0) {
+    if (errno == ECHILD) {
+      // Not ours to wait for: collected by other code of this process, or a child of another process.
+      if (std::optional<ChildEnd> end = EndOfReapedElsewhere(pidfd); end.has_value()) return end;
+      return absl::FailedPreconditionError("waitid: not a child of this process [ECHILD]");
+    }
+    return ErrnoStatus(errno, "waitid");
+  }
+  if (info.si_pid == 0) return std::nullopt;
+  const bool exited = info.si_code == CLD_EXITED;
+  return ChildEnd{exited ? ChildEnd::Kind::kExited : ChildEnd::Kind::kSignaled, info.si_status,
+                  info.si_code == CLD_DUMPED, usage};
+}
+
+absl::StatusOr<bool> AwaitEnd(int pidfd, const Deadline& deadline) {
+  for (;;) {
+    pollfd poll_fd = {pidfd, POLLIN, 0};
+    timespec storage;
+    const int ready = ::ppoll(&poll_fd, 1, deadline.RemainingTimespec(storage), nullptr);
+    if (ready > 0) return true;
+    if (ready == 0) return false;
+    if (errno != EINTR) return ErrnoStatus(errno, "ppoll", "pidfd");
+  }
+}
+
+}  // namespace ko::os

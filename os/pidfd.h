@@ -1,0 +1,45 @@
+#ifndef KO_OS_PIDFD_H_
+#define KO_OS_PIDFD_H_
+
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include <optional>
+
+#include "absl/status/statusor.h"
+#include "ko/os/deadline.h"
+#include "ko/os/unique_fd.h"
+
+namespace ko::os {
+
+// Process file descriptors: a process named by one cannot be mistaken for a later one with the same pid.
+// All of them: threads, any; close-on-exec; errors as pidfd_open(2), pidfd_send_signal(2) and waitid(2) list them.
+
+// A pidfd for `pid`, a child of this process that has not been reaped (or, at the caller's risk, any process).
+absl::StatusOr<UniqueFd> OpenPidfd(pid_t pid);
+
+// Returns the errno, 0 where the signal was sent. Async-signal-safe.
+int SendSignal(int pidfd, int signo);
+
+// How a child ended.
+struct ChildEnd {
+  enum class Kind {
+    kExited,    // `value` is the exit code
+    kSignaled,  // `value` is the signal
+    kUnknown,   // other code of this process took the status, and the kernel does not tell it twice
+  };
+  Kind kind;
+  int value;
+  bool core_dumped;
+  rusage usage;
+};
+
+// Reaps the child if it has ended; an empty optional where it has not. Sleeps until it has where `block`.
+absl::StatusOr<std::optional<ChildEnd>> Reap(int pidfd, bool block);
+
+// Sleeps until the process has ended or the deadline is over; false in the latter case.
+absl::StatusOr<bool> AwaitEnd(int pidfd, const Deadline& deadline);
+
+}  // namespace ko::os
+
+#endif  // KO_OS_PIDFD_H_

@@ -1,0 +1,64 @@
+#ifndef KO_PROCESS_COMMAND_H_
+#define KO_PROCESS_COMMAND_H_
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace ko {
+
+// Where a standard stream of a command leads. A value.
+class Stdio {
+ public:
+  static Stdio Inherit() { return Stdio(Kind::kInherit); }
+  static Stdio Null() { return Stdio(Kind::kNull); }
+  // A pipe to the parent: Child::stdin_fd(), stdout_fd(), stderr_fd(). Writing to a command that has closed its input
+  // raises SIGPIPE like any pipe; a command blocks when nobody reads its output.
+  static Stdio Pipe() { return Stdio(Kind::kPipe); }
+  // Opened by the parent, so an error is Exec's: read for standard input, else created (0644) and truncated or appended.
+  static Stdio File(std::string path) { return Stdio(Kind::kFile, std::move(path)); }
+  static Stdio AppendToFile(std::string path) { return Stdio(Kind::kAppend, std::move(path)); }
+  // A copy of an open descriptor of the caller's, who keeps it.
+  static Stdio Fd(int fd) { return Stdio(Kind::kFd, {}, fd); }
+
+ private:
+  friend class StdioOpener;
+  enum class Kind { kInherit, kNull, kPipe, kFile, kAppend, kFd };
+  explicit Stdio(Kind kind, std::string path = {}, int fd = -1) : kind_(kind), path_(std::move(path)), fd_(fd) {}
+
+  Kind kind_;
+  std::string path_;
+  int fd_;
+};
+
+// A program to run, and how. A value; nothing is looked at before Exec.
+//
+//   ko::Command command{.argv = {"sha256sum", path}, .stdout_to = ko::Stdio::Pipe()};
+struct Command {
+  // The program and its arguments. A program without a slash is looked up in this process's PATH, as execvp(3) does.
+  std::vector<std::string> argv;
+  // "NAME=value" each; this process's environment where empty.
+  std::optional<std::vector<std::string>> env = std::nullopt;
+  // The working directory; a relative program path is looked up from there. This process's own where empty.
+  std::string cwd = {};
+  Stdio stdin_from = Stdio::Inherit();
+  Stdio stdout_to = Stdio::Inherit();
+  Stdio stderr_to = Stdio::Inherit();
+  // (RLIMIT_NOFILE, {soft, hard}) and so on, see setrlimit(2).
+  std::vector<std::pair<int, rlimit>> limits = {};
+  std::optional<mode_t> umask = std::nullopt;
+  // A session of its own (setsid), or a process group of its own: the terminal's Ctrl-C does not reach it.
+  bool new_session = false;
+  bool new_process_group = false;
+  // The kernel kills the command (SIGKILL) when this process dies, see ForkOptions::die_with_parent. (It forgets that
+  // where the program is set-user-id.)
+  bool die_with_parent = false;
+};
+
+}  // namespace ko
+
+#endif  // KO_PROCESS_COMMAND_H_

@@ -1,0 +1,157 @@
+#include "ko/process/exec.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "ko/os/errno_status.h"
+#include "ko/os/unique_fd.h"
+#include "ko/os/vfork_exec.h"
+#include "ko/process/child_maker.h"
+
+namespace ko {
+
+// Opens both ends of a stream: the command's, numbered 3 or more so that it can be put in its place, and ours.
+class StdioOpener {
+ public:
+  absl::Status Open(const Stdio& stdio, int stream) {
+    switch (stdio.kind_) {
+      case Stdio::Kind::kInherit:
+        return absl::OkStatus();
+      case Stdio::Kind::kNull:
+        return OpenFile("/dev/null", stream == 0 ? O_RDONLY : O_WRONLY);
+      case Stdio::Kind::kFile:
+        return OpenFile(stdio.path_, stream == 0 ? O_RDONLY : O_WRONLY | O_CREAT | O_TRUNC);
+      case Stdio::Kind::kAppend:
+        return OpenFile(stdio.path_, stream == 0 ? O_RDONLY : O_WRONLY | O_CREAT | O_APPEND);
+      case Stdio::Kind::kFd:
+        return Duplicate(stdio.fd_);
+      case Stdio::Kind::kPipe:
+        break;
+    }
+    return OpenPipe(stream);
+  }
+
+  os::UniqueFd theirs;
+  os::UniqueFd ours;
+
+ private:
+  absl::Status OpenFile(const std::string& path, int flags) {
+    const os::UniqueFd fd(os::RetryEintr([&] { return ::open(path.c_str(), flags | O_CLOEXEC | O_NOCTTY, 0644); }));
+    if (!fd.valid()) return os::ErrnoStatus(errno, "open", path);
+    return Duplicate(fd.get());
+  }
+
+  absl::Status OpenPipe(int stream) {
+    int fds[2];
+    if (::pipe2(fds, O_CLOEXEC) != 0) return os::ErrnoStatus(errno, "pipe2");
+    ours = os::UniqueFd(fds[stream == 0 ? 1 : 0]);
+    const os::UniqueFd end(fds[stream == 0 ? 0 : 1]);
+    return Duplicate(end.get());
+  }
+
+  absl::Status Duplicate(int fd) {
+    theirs = os::UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+    if (!theirs.valid()) return os::ErrnoStatus(errno, "fcntl(F_DUPFD_CLOEXEC)", absl::StrCat("fd ", fd));
+    return absl::OkStatus();
+  }
+};
+
+namespace {
+
+absl::Status CheckNoNulByte(std::string_view text, std::string_view what) {
+  if (text.find('\0') == std::string_view::npos) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("Exec: ", what, " has a NUL byte"));
+}
+
+absl::Status Check(const Command& command) {
+  if (command.argv.empty() || command.argv[0].empty()) {
+    return absl::InvalidArgumentError("Exec: argv names no program");
+  }
+  for (const std::string& argument : command.argv) {
+    if (absl::Status ok = CheckNoNulByte(argument, "an argument"); !ok.ok()) return ok;
+  }
+  if (command.env.has_value()) {
+    for (const std::string& variable : *command.env) {
+      if (absl::Status ok = CheckNoNulByte(variable, "an environment variable"); !ok.ok()) return ok;
+    }
+  }
+  return CheckNoNulByte(command.cwd, "the working directory");
+}
+
+// A null-terminated array of pointers into `strings`, which must outlive it.
+std::vector<char*> Pointers(const std::vector<std::string>& strings) {
+  std::vector<char*> pointers;
+  pointers.reserve(strings.size() + 1);
+  for (const std::string& each : strings) pointers.push_back(const_cast<char*>(each.c_str()));
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+// Where a program of this name may be, in the order of PATH; an empty element of PATH is the working directory.
+std::vector<std::string> ProgramPaths(const std::string& name) {
+  if (name.find('/') != std::string::npos) return {name};
+  const char* path = std::getenv("PATH");
+  std::vector<std::string> paths;
+  for (std::string_view folder : absl::StrSplit(path != nullptr ? path : "/bin:/usr/bin", ':')) {
+    paths.push_back(folder.empty() ? absl::StrCat("./", name) : absl::StrCat(folder, "/", name));
+  }
+  return paths;
+}
+
+absl::Status ToStatus(const os::ExecFailure& failure, const Command& command) {
+  const std::string_view stage = failure.stage;
+  std::string_view object = command.argv[0];
+  if (stage == "chdir") object = command.cwd;
+  if (stage == "setrlimit") object = "Command::limits";
+  return os::ErrnoStatus(failure.error_number, stage, object);
+}
+
+}  // namespace
+
+absl::StatusOr<Child> Exec(const Command& command) {
+  if (absl::Status ok = Check(command); !ok.ok()) return ok;
+
+  const std::vector<char*> argv = Pointers(command.argv);
+  const std::vector<char*> env = Pointers(command.env.value_or(std::vector<std::string>()));
+  const std::vector<std::string> paths = ProgramPaths(command.argv[0]);
+  const std::vector<char*> path_pointers = Pointers(paths);
+  std::vector<os::ResourceLimit> limits;
+  for (const auto& [resource, limit] : command.limits) limits.push_back({resource, limit});
+
+  os::ExecPlan plan;
+  plan.program_paths = absl::MakeConstSpan(path_pointers.data(), paths.size());
+  plan.argv = argv.data();
+  plan.envp = command.env.has_value() ? env.data() : environ;
+  plan.working_directory = command.cwd.empty() ? nullptr : command.cwd.c_str();
+  plan.limits = limits;
+  plan.umask = command.umask.has_value() ? static_cast<int>(*command.umask) : -1;
+  plan.new_session = command.new_session;
+  plan.new_process_group = command.new_process_group;
+  plan.die_with_parent = command.die_with_parent;
+
+  StdioOpener streams[3];
+  const Stdio* const wanted[3] = {&command.stdin_from, &command.stdout_to, &command.stderr_to};
+  for (int i = 0; i < 3; ++i) {
+    if (absl::Status opened = streams[i].Open(*wanted[i], i); !opened.ok()) return opened;
+    plan.stdio[i] = streams[i].theirs.get();
+  }
+
+  std::variant<os::ExecedProcess, os::ExecFailure> started = os::VforkExec(plan);
+  if (const auto* failure = std::get_if<os::ExecFailure>(&started)) return ToStatus(*failure, command);
+  auto& process = std::get<os::ExecedProcess>(started);
+  Child child = ChildMaker::Make(process.pid, std::move(process.pidfd));
+  for (int i = 0; i < 3; ++i) ChildMaker::SetStdio(child, i, std::move(streams[i].ours));
+  return child;
+}
+
+}  // namespace ko

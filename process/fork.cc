@@ -1,0 +1,138 @@
+#include "ko/process/fork.h"
+
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+#include <utility>
+
+#include "absl/base/config.h"
+#include "absl/strings/str_cat.h"
+#include "ko/os/fork.h"
+#include "ko/os/shared_mapping.h"
+#include "ko/os/signal_mask.h"
+#include "ko/os/threads.h"
+#include "ko/process/child_maker.h"
+#include "ko/process/child_report.h"
+
+namespace ko {
+namespace {
+
+constexpr int kStartFailedCode = 127;
+
+// Output that is still in a buffer here would be printed by both processes.
+void FlushOutput() {
+  std::fflush(nullptr);
+  std::cout.flush();
+  std::clog.flush();
+}
+
+// The child's whole life, in the order in which it happens. It never returns.
+class ForkedChild {
+ public:
+  ForkedChild(ChildBody& body, ForkOptions& options, ChildReport& report, pid_t parent, const sigset_t& mask)
+      : body_(body), options_(options), report_(report), parent_(parent), mask_(mask) {}
+
+  [[noreturn]] void Live() {
+    DieWithParent();
+    LeaveParentsExitHandlersAlone();
+    os::ResetSignalHandlers();
+    SetUp();
+    ::pthread_sigmask(SIG_SETMASK, &mask_, nullptr);
+    End(RunBody());
+  }
+
+ private:
+  void DieWithParent() {
+    if (!options_.die_with_parent) return;
+    if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) FailStart("prctl(PR_SET_PDEATHSIG)", errno);
+    if (::getppid() != parent_) ::_exit(kStartFailedCode);  // it died before the line above
+  }
+
+  // exit() runs what was registered with atexit in reverse order, so this one, the first of the child's own, comes after
+  // the child's others and before the parent's, and ends the process there.
+  void LeaveParentsExitHandlersAlone() {
+    const auto leave = [](int code, void*) {
+      FlushOutput();
+      ::_exit(code);
+    };
+    if (::on_exit(leave, nullptr) != 0) FailStart("on_exit", ENOMEM);
+  }
+
+  void SetUp() {
+    if (options_.setup == nullptr) return;
+    const BodyResult result = Guarded([this] { return BodyResult::FromStatus(options_.setup()); });
+    if (!result.reason.ok()) End(result);
+  }
+
+  BodyResult RunBody() {
+    return Guarded([this] { return body_(); });
+  }
+
+  template <class Run>
+  static BodyResult Guarded(Run run) {
+#ifdef ABSL_HAVE_EXCEPTIONS
+    try {
+      return run();
+    } catch (const std::exception& exception) {
+      return BodyResult::FromStatus(absl::UnknownError(absl::StrCat("exception: ", exception.what())));
+    } catch (...) {
+      return BodyResult::FromStatus(absl::UnknownError("exception of a type that is no std::exception"));
+    }
+#else
+    return run();
+#endif
+  }
+
+  [[noreturn]] void FailStart(const char* stage, int error_number) {
+    report_.StartFailed(stage, error_number);
+    ::_exit(kStartFailedCode);
+  }
+
+  [[noreturn]] void End(const BodyResult& result) {
+    if (!result.reason.ok()) report_.BodyFailed(result.reason);
+    FlushOutput();
+    ::_exit(result.exit_code);
+  }
+
+  ChildBody& body_;
+  ForkOptions& options_;
+  ChildReport& report_;
+  const pid_t parent_;
+  const sigset_t& mask_;
+};
+
+}  // namespace
+
+absl::StatusOr<Child> Fork(ChildBody body, ForkOptions options) {
+  if (!body) return absl::InvalidArgumentError("Fork: the body is empty");
+  if (!options.allow_threads && os::HasOtherThreads()) {
+    return absl::FailedPreconditionError(
+        "Fork: this process has other threads, whose locks would stay locked in the child; fork before they are "
+        "started, or set ForkOptions::allow_threads");
+  }
+  absl::StatusOr<os::SharedMapping> report = os::SharedMapping::Create(ChildReport::kBytes);
+  if (!report.ok()) return report.status();
+
+  FlushOutput();
+  const pid_t parent = ::getpid();
+  absl::StatusOr<os::ForkedProcess> forked;
+  {
+    os::ScopedAllSignalsBlocked blocked;
+    forked = os::ForkWithPidfd();
+    if (forked.ok() && forked->pid == 0) {
+      auto& page = *static_cast<ChildReport*>(report->data());
+      ForkedChild(body, options, page, parent, blocked.previous()).Live();
+    }
+  }
+  if (!forked.ok()) return forked.status();
+  report->KeepFromNewChildren();
+  return ChildMaker::Make(forked->pid, std::move(forked->pidfd), *std::move(report));
+}
+
+}  // namespace ko
