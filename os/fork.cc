@@ -21,69 +21,68 @@ bool ChildrenAreReapedByTheKernel() {
          (action.sa_handler == SIG_IGN || (action.sa_flags & SA_NOCLDWAIT) != 0);
 }
 
-// A pipe that holds the child back until the parent has said that it may go on.
-class Gate {
- public:
-  static absl::StatusOr<Gate> Create() {
+// Holds the child back until the parent has said, by a byte, that it may go on.
+struct Gate {
+  UniqueFd read, write;
+
+  bool Create() {
     int fds[2];
-    if (::pipe2(fds, O_CLOEXEC) != 0) return ErrnoStatus(errno, "pipe2");
-    Gate gate;
-    gate.read_ = UniqueFd(fds[0]);
-    gate.write_ = UniqueFd(fds[1]);
-    return gate;
+    if (::pipe2(fds, O_CLOEXEC) != 0) return false;
+    read.reset(fds[0]);
+    write.reset(fds[1]);
+    return true;
   }
   void Open() {
     const char byte = 1;
-    RetryEintr([&] { return ::write(write_.get(), &byte, 1); });
+    RetryEintr([&] { return ::write(write.get(), &byte, 1); });
   }
   bool Pass() {
-    write_.reset();
+    write.reset();
     char byte;
-    return RetryEintr([&] { return ::read(read_.get(), &byte, 1); }) == 1;
+    return RetryEintr([&] { return ::read(read.get(), &byte, 1); }) == 1;
   }
-
- private:
-  UniqueFd read_, write_;
 };
 
-absl::StatusOr<ForkedProcess> ForkBehindGate() {
-  absl::StatusOr<Gate> gate = Gate::Create();
-  if (!gate.ok()) return gate.status();
+std::variant<ForkedProcess, StartFailure> ForkBehindGate() {
+  Gate gate;
+  if (!gate.Create()) return StartFailure{"pipe2", errno};
   const pid_t pid = ::fork();
-  if (pid < 0) return ErrnoStatus(errno, "fork");
+  if (pid < 0) return StartFailure{"fork", errno};
   if (pid == 0) {
-    if (!gate->Pass()) ::_exit(127);  // the parent could not open the pidfd, or has died
+    if (!gate.Pass()) ::_exit(127);  // the parent could not open the pidfd, or has died
     return ForkedProcess{0, UniqueFd()};
   }
-  absl::StatusOr<UniqueFd> pidfd = OpenPidfd(pid);
-  if (!pidfd.ok()) {
-    gate = absl::CancelledError();  // closes it: the child leaves
+  UniqueFd pidfd = OpenPidfd(pid);
+  if (!pidfd.valid()) {
+    const StartFailure failure{"pidfd_open", errno};
+    gate.write.reset();  // the child leaves
     ::waitpid(pid, nullptr, __WALL);
-    return pidfd.status();
+    return failure;
   }
-  gate->Open();
-  return ForkedProcess{pid, *std::move(pidfd)};
+  gate.Open();
+  return ForkedProcess{pid, std::move(pidfd)};
 }
 
 }  // namespace
 
-absl::StatusOr<ForkedProcess> ForkWithPidfd() {
+std::variant<ForkedProcess, StartFailure> ForkWithPidfd() {
   if (ChildrenAreReapedByTheKernel()) return ForkBehindGate();
 
   // An fd held until the pidfd takes its place: without one to spare there is no fork at all.
   UniqueFd reserved(::open("/", O_PATH | O_CLOEXEC));
-  if (!reserved.valid()) return ErrnoStatus(errno, "fork", "an fd for the child");
+  if (!reserved.valid()) return StartFailure{"an fd for the child", errno};
   const pid_t pid = ::fork();
-  if (pid < 0) return ErrnoStatus(errno, "fork");
+  if (pid < 0) return StartFailure{"fork", errno};
   reserved.reset();
   if (pid == 0) return ForkedProcess{0, UniqueFd()};
-  absl::StatusOr<UniqueFd> pidfd = OpenPidfd(pid);
-  if (!pidfd.ok()) {  // another thread was quicker, or there is no pidfd_open on this system
+  UniqueFd pidfd = OpenPidfd(pid);
+  if (!pidfd.valid()) {  // another thread was quicker, or there is no pidfd_open on this system
+    const StartFailure failure{"pidfd_open", errno};
     ::kill(pid, SIGKILL);
     ::waitpid(pid, nullptr, __WALL);
-    return pidfd.status();
+    return failure;
   }
-  return ForkedProcess{pid, *std::move(pidfd)};
+  return ForkedProcess{pid, std::move(pidfd)};
 }
 
 }  // namespace ko::os

@@ -3,7 +3,9 @@
 
 #include <sys/types.h>
 
-#include "absl/status/statusor.h"
+#include <variant>
+
+#include "ko/os/start_failure.h"
 #include "ko/os/unique_fd.h"
 
 namespace ko::os {
@@ -16,7 +18,7 @@ struct ForkedProcess {
 // fork(2) by the C library, so that its own at-fork work and everybody's pthread_atfork handlers are done, with a pidfd
 // for the child. Where there is no fd for that the child does not get to return from here: there is a child or an error,
 // never both. Errors: as fork(2) and pidfd_open(2).
-absl::StatusOr<ForkedProcess> ForkWithPidfd();
+std::variant<ForkedProcess, StartFailure> ForkWithPidfd();
 
 }  // namespace ko::os
 

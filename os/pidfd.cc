@@ -10,7 +10,6 @@
 #include <csignal>
 #include <cstdint>
 
-#include "absl/strings/str_cat.h"
 #include "ko/os/errno_status.h"
 
 namespace ko::os {
@@ -49,11 +48,7 @@ std::optional<ChildEnd> EndOfReapedElsewhere(int pidfd) {
 
 }  // namespace
 
-absl::StatusOr<UniqueFd> OpenPidfd(pid_t pid) {
-  const int fd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
-  if (fd < 0) return ErrnoStatus(errno, "pidfd_open", absl::StrCat("pid ", pid));
-  return UniqueFd(fd);
-}
+UniqueFd OpenPidfd(pid_t pid) { return UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))); }
 
 int SendSignal(int pidfd, int signo) {
   return ::syscall(SYS_pidfd_send_signal, pidfd, signo, nullptr, 0) == 0 ? 0 : errno;

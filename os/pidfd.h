@@ -15,8 +15,9 @@ namespace ko::os {
 // Process file descriptors: a process named by one cannot be mistaken for a later one with the same pid.
 // All of them: threads, any; close-on-exec; errors as pidfd_open(2), pidfd_send_signal(2) and waitid(2) list them.
 
-// A pidfd for `pid`, a child of this process that has not been reaped (or, at the caller's risk, any process).
-absl::StatusOr<UniqueFd> OpenPidfd(pid_t pid);
+// A pidfd for `pid`, a child of this process that has not been reaped (or, at the caller's risk, any process). An
+// invalid one, and errno, where there is none to be had.
+UniqueFd OpenPidfd(pid_t pid);
 
 // Returns the errno, 0 where the signal was sent. Async-signal-safe.
 int SendSignal(int pidfd, int signo);

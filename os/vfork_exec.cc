@@ -24,7 +24,7 @@ struct Launch {
   const ExecPlan& plan;
   const sigset_t& mask;
   pid_t parent;
-  ExecFailure failure = {nullptr, 0};
+  StartFailure failure = {nullptr, 0};
 };
 
 // Async-signal-safe, all of it: the child runs beside whatever state the parent's other threads are in.
@@ -78,10 +78,10 @@ int RunChild(void* argument) {
 
 }  // namespace
 
-std::variant<ExecedProcess, ExecFailure> VforkExec(const ExecPlan& plan) {
+std::variant<ExecedProcess, StartFailure> VforkExec(const ExecPlan& plan) {
   void* stack =
       ::mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-  if (stack == MAP_FAILED) return ExecFailure{"mmap", errno};
+  if (stack == MAP_FAILED) return StartFailure{"mmap", errno};
 
   ScopedAllSignalsBlocked blocked;
   Launch launch{plan, blocked.previous(), ::getpid()};
@@ -90,7 +90,7 @@ std::variant<ExecedProcess, ExecFailure> VforkExec(const ExecPlan& plan) {
                             CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &launch, &pidfd);
   const int clone_error = errno;
   ::munmap(stack, kStackBytes);
-  if (pid < 0) return ExecFailure{"clone", clone_error};
+  if (pid < 0) return StartFailure{"clone", clone_error};
   ExecedProcess process{pid, UniqueFd(pidfd)};
   if (launch.failure.stage == nullptr) return process;
   RetryEintr([&] { return ::waitpid(pid, nullptr, __WALL); });

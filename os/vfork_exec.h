@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "absl/types/span.h"
+#include "ko/os/start_failure.h"
 #include "ko/os/unique_fd.h"
 
 namespace ko::os {
@@ -38,16 +39,10 @@ struct ExecedProcess {
   UniqueFd pidfd;
 };
 
-// What went wrong, and where: "execve", "chdir", ...
-struct ExecFailure {
-  const char* stage;
-  int error_number;
-};
-
 // Starts the program in a child that shares this process's memory until it has become the program (CLONE_VM and
 // CLONE_VFORK), so that nothing is copied and a failure is known here. A failed child is reaped. Every descriptor above 2
 // is closed on exec.
-std::variant<ExecedProcess, ExecFailure> VforkExec(const ExecPlan& plan);
+std::variant<ExecedProcess, StartFailure> VforkExec(const ExecPlan& plan);
 
 }  // namespace ko::os
 

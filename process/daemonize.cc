@@ -9,9 +9,11 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <optional>
 #include <string>
 #include <utility>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "ko/os/deadline.h"
@@ -141,8 +143,7 @@ class Launcher {
 
   // Names the daemon by a pidfd while it cannot have ended, as it waits for the answer.
   void Meet(const std::string& pid_text) {
-    absl::StatusOr<os::UniqueFd> pidfd = os::OpenPidfd(std::atoi(pid_text.c_str()));
-    if (pidfd.ok()) daemon_ = *std::move(pidfd);
+    daemon_ = os::OpenPidfd(std::atoi(pid_text.c_str()));
     SendMessage(socket_.get(), kPid, "").IgnoreError();
   }
 
@@ -227,6 +228,10 @@ class Daemon {
   const int socket_;
 };
 
+absl::Status ToStatus(const os::StartFailure& failure) {
+  return os::ErrnoStatus(failure.error_number, failure.stage);
+}
+
 [[noreturn]] void TellAndExit(int socket, const absl::Status& why) {
   SendMessage(socket, kFailed, why.message()).IgnoreError();
   ::_exit(1);
@@ -267,21 +272,21 @@ absl::StatusOr<DaemonLaunch> Daemonize(DaemonOptions options) {
 
   std::fflush(nullptr);
   os::ScopedAllSignalsBlocked blocked;
-  absl::StatusOr<os::ForkedProcess> between = os::ForkWithPidfd();
-  if (!between.ok()) return between.status();
-  if (between->pid != 0) {
+  std::variant<os::ForkedProcess, os::StartFailure> forked = os::ForkWithPidfd();
+  if (const auto* failure = std::get_if<os::StartFailure>(&forked)) return ToStatus(*failure);
+  if (const auto& between = std::get<os::ForkedProcess>(forked); between.pid != 0) {
     daemon_end.reset();
     // This process is no longer the user's program, only its last word: Ctrl-C ends it, whatever the program wanted.
     os::ResetSignalHandlers();
     ::pthread_sigmask(SIG_SETMASK, &blocked.previous(), nullptr);
-    os::Reap(between->pidfd.get(), /*block=*/true).IgnoreError();
+    os::Reap(between.pidfd.get(), /*block=*/true).IgnoreError();
     Launcher(std::move(launcher_end), options.ready_timeout).Finish();
   }
   launcher_end.reset();
   if (::setsid() < 0) TellAndExit(daemon_end.get(), os::ErrnoStatus(errno, "setsid"));
-  absl::StatusOr<os::ForkedProcess> daemon = os::ForkWithPidfd();
-  if (!daemon.ok()) TellAndExit(daemon_end.get(), daemon.status());
-  if (daemon->pid != 0) ::_exit(0);
+  forked = os::ForkWithPidfd();
+  if (const auto* failure = std::get_if<os::StartFailure>(&forked)) TellAndExit(daemon_end.get(), ToStatus(*failure));
+  if (std::get<os::ForkedProcess>(forked).pid != 0) ::_exit(0);
   if (absl::Status settled = Daemon(options, *files, daemon_end.get()).Settle(); !settled.ok()) {
     TellAndExit(daemon_end.get(), settled);
   }

@@ -108,7 +108,7 @@ std::vector<std::string> ProgramPaths(const std::string& name) {
   return paths;
 }
 
-absl::Status ToStatus(const os::ExecFailure& failure, const Command& command) {
+absl::Status ToStatus(const os::StartFailure& failure, const Command& command) {
   const std::string_view stage = failure.stage;
   std::string_view object = command.argv[0];
   if (stage == "chdir") object = command.cwd;
@@ -146,8 +146,8 @@ absl::StatusOr<Child> Exec(const Command& command) {
     plan.stdio[i] = streams[i].theirs.get();
   }
 
-  std::variant<os::ExecedProcess, os::ExecFailure> started = os::VforkExec(plan);
-  if (const auto* failure = std::get_if<os::ExecFailure>(&started)) return ToStatus(*failure, command);
+  std::variant<os::ExecedProcess, os::StartFailure> started = os::VforkExec(plan);
+  if (const auto* failure = std::get_if<os::StartFailure>(&started)) return ToStatus(*failure, command);
   auto& process = std::get<os::ExecedProcess>(started);
   Child child = ChildMaker::Make(process.pid, std::move(process.pidfd));
   for (int i = 0; i < 3; ++i) ChildMaker::SetStdio(child, i, std::move(streams[i].ours));

@@ -10,6 +10,7 @@
 #include <exception>
 #include <iostream>
 #include <utility>
+#include <variant>
 
 #include "absl/base/config.h"
 #include "absl/strings/str_cat.h"
@@ -109,30 +110,43 @@ class ForkedChild {
 
 }  // namespace
 
-absl::StatusOr<Child> Fork(ChildBody body, ForkOptions options) {
-  if (!body) return absl::InvalidArgumentError("Fork: the body is empty");
+std::variant<Child, ExitStatus> TryFork(ChildBody body, ForkOptions options) {
+  if (!body) {
+    return ExitStatus::NotStarted(EINVAL, "fork").WithReason(
+        absl::InvalidArgumentError("Fork: the body is empty"));
+  }
   if (!options.allow_threads && os::HasOtherThreads()) {
-    return absl::FailedPreconditionError(
-        "Fork: this process has other threads, whose locks would stay locked in the child; fork before they are "
-        "started, or set ForkOptions::allow_threads");
+    return ExitStatus::NotStarted(EDEADLK, "fork")
+        .WithReason(absl::FailedPreconditionError(
+            "Fork: this process has other threads, whose locks would stay locked in the child; fork before they are "
+            "started, or set ForkOptions::allow_threads"));
   }
   absl::StatusOr<os::SharedMapping> report = os::SharedMapping::Create(ChildReport::kBytes);
-  if (!report.ok()) return report.status();
+  if (!report.ok()) return ExitStatus::NotStarted(ENOMEM, "mmap").WithReason(report.status());
 
   FlushOutput();
   const pid_t parent = ::getpid();
-  absl::StatusOr<os::ForkedProcess> forked;
+  std::variant<os::ForkedProcess, os::StartFailure> forked;
   {
     os::ScopedAllSignalsBlocked blocked;
     forked = os::ForkWithPidfd();
-    if (forked.ok() && forked->pid == 0) {
+    if (const auto* process = std::get_if<os::ForkedProcess>(&forked); process != nullptr && process->pid == 0) {
       auto& page = *static_cast<ChildReport*>(report->data());
       ForkedChild(body, options, page, parent, blocked.previous()).Live();
     }
   }
-  if (!forked.ok()) return forked.status();
+  if (const auto* failure = std::get_if<os::StartFailure>(&forked)) {
+    return ExitStatus::NotStarted(failure->error_number, failure->stage);
+  }
   report->KeepFromNewChildren();
-  return ChildMaker::Make(forked->pid, std::move(forked->pidfd), *std::move(report));
+  auto& process = std::get<os::ForkedProcess>(forked);
+  return ChildMaker::Make(process.pid, std::move(process.pidfd), *std::move(report));
+}
+
+absl::StatusOr<Child> Fork(ChildBody body, ForkOptions options) {
+  std::variant<Child, ExitStatus> result = TryFork(std::move(body), std::move(options));
+  if (const auto* status = std::get_if<ExitStatus>(&result)) return status->ToStatus();
+  return std::get<Child>(std::move(result));
 }
 
 }  // namespace ko

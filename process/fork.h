@@ -1,6 +1,8 @@
 #ifndef KO_PROCESS_FORK_H_
 #define KO_PROCESS_FORK_H_
 
+#include <variant>
+
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "ko/process/child.h"
@@ -35,6 +37,10 @@ struct ForkOptions {
 // has no process (EAGAIN), memory (ENOMEM) or fd (EMFILE) left: then there is no child. A stage that fails in the child
 // itself is reported by Wait as ExitStatus::NotStarted.
 absl::StatusOr<Child> Fork(ChildBody body, ForkOptions options = {});
+
+// The same for supervisors, to which a start that failed is one of the ways in which a process can end: the Child, or an
+// ExitStatus::NotStarted, whose ToStatus() is what Fork would have returned.
+std::variant<Child, ExitStatus> TryFork(ChildBody body, ForkOptions options = {});
 
 }  // namespace ko
 
