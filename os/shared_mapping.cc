@@ -1,6 +1,7 @@
 #include "ko/os/shared_mapping.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -23,13 +24,17 @@ absl::StatusOr<SharedMapping> SharedMapping::Create(size_t bytes) {
 SharedMapping& SharedMapping::operator=(SharedMapping&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(bytes_, other.bytes_);
+  std::swap(only_process_, other.only_process_);
   return *this;
 }
 
 SharedMapping::~SharedMapping() {
-  if (data_ != nullptr) ::munmap(data_, bytes_);
+  if (data_ == nullptr || (only_process_ != 0 && only_process_ != ::getpid())) return;
+  ::munmap(data_, bytes_);
 }
 
-void SharedMapping::KeepFromNewChildren() { ::madvise(data_, bytes_, MADV_DONTFORK); }
+void SharedMapping::KeepFromNewChildren() {
+  if (::madvise(data_, bytes_, MADV_DONTFORK) == 0) only_process_ = ::getpid();
+}
 
 }  // namespace ko::os

@@ -1,6 +1,8 @@
 #ifndef KO_OS_SHARED_MAPPING_H_
 #define KO_OS_SHARED_MAPPING_H_
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <utility>
 
@@ -20,7 +22,9 @@ class SharedMapping {
 
   SharedMapping() = default;
   SharedMapping(SharedMapping&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+      : data_(std::exchange(other.data_, nullptr)),
+        bytes_(std::exchange(other.bytes_, 0)),
+        only_process_(std::exchange(other.only_process_, 0)) {}
   SharedMapping& operator=(SharedMapping&& other) noexcept;
   ~SharedMapping();
 
@@ -28,13 +32,15 @@ class SharedMapping {
   size_t bytes() const { return bytes_; }
   bool valid() const { return data_ != nullptr; }
 
-  // Leaves this mapping out of processes that are forked from now on (MADV_DONTFORK).
+  // Leaves this mapping out of processes that are forked from now on (MADV_DONTFORK): their copies of this object own
+  // nothing, whatever data() says.
   void KeepFromNewChildren();
 
  private:
   SharedMapping(void* data, size_t bytes) : data_(data), bytes_(bytes) {}
   void* data_ = nullptr;
   size_t bytes_ = 0;
+  pid_t only_process_ = 0;  // the one that has the mapping, where children do not; 0: all
 };
 
 }  // namespace ko::os

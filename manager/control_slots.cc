@@ -1,0 +1,25 @@
+#include "ko/manager/control_slots.h"
+
+#include <utility>
+
+namespace ko {
+
+absl::StatusOr<ControlSlotRef> ControlSlots::Allocate() {
+  if (free_.empty()) {
+    absl::StatusOr<os::SharedMapping> page = os::SharedMapping::Create(kPageBytes);
+    if (!page.ok()) return page.status();
+    auto shared = std::make_shared<os::SharedMapping>(*std::move(page));
+    auto* slots = static_cast<ControlSlot*>(shared->data());
+    for (size_t i = kSlotsPerPage; i > 0; --i) free_.emplace_back(shared, &slots[i - 1]);
+  }
+  ControlSlotRef slot = std::move(free_.back());
+  free_.pop_back();
+  slot->ready_attempt.store(0, std::memory_order_relaxed);
+  return slot;
+}
+
+void ControlSlots::Free(ControlSlotRef slot) {
+  if (slot.get() != nullptr) free_.push_back(std::move(slot));
+}
+
+}  // namespace ko

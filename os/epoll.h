@@ -1,0 +1,36 @@
+#ifndef KO_OS_EPOLL_H_
+#define KO_OS_EPOLL_H_
+
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "ko/os/deadline.h"
+#include "ko/os/unique_fd.h"
+
+namespace ko::os {
+
+// An epoll(7) instance whose members are named by tokens. Threads: any. Fork: a child shares the instance itself, so it
+// must only close it. Signals: waits go on after one. Crash: none.
+class Epoll {
+ public:
+  static absl::StatusOr<Epoll> Create();
+
+  int fd() const { return fd_.get(); }
+
+  // Level-triggered, for reading.
+  absl::Status Add(int fd, uint64_t token);
+  // To be called before `fd` is closed: copies of it in forked children would keep it a member.
+  void Remove(int fd);
+
+  // The tokens of what is ready, at most as many as there is room for; none when the deadline is over.
+  absl::StatusOr<absl::Span<const uint64_t>> Wait(absl::Span<uint64_t> room, const Deadline& deadline);
+
+ private:
+  explicit Epoll(int fd) : fd_(fd) {}
+  UniqueFd fd_;
+};
+
+}  // namespace ko::os
+
+#endif  // KO_OS_EPOLL_H_

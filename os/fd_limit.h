@@ -1,0 +1,28 @@
+#ifndef KO_OS_FD_LIMIT_H_
+#define KO_OS_FD_LIMIT_H_
+
+#include <sys/resource.h>
+
+namespace ko::os {
+
+// This process's limit of open descriptors, raised to what the kernel allows (the hard limit) when it gets close.
+// Threads: one at a time. Fork: children inherit the raised limit until they call Restore. Signals, crash: none.
+class FdLimit {
+ public:
+  FdLimit();
+
+  // To be told the newest descriptor: the lowest free number, hence how many are open.
+  void MakeRoomBeyond(int fd);
+  // Raises it now; false where it is as high as it may be.
+  bool Raise();
+  // Gives the process the limit that it had at first.
+  void Restore();
+
+ private:
+  rlimit original_;
+  bool raised_ = false;
+};
+
+}  // namespace ko::os
+
+#endif  // KO_OS_FD_LIMIT_H_
