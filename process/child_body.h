@@ -33,7 +33,8 @@ class ChildBody {
     requires(!std::same_as<std::remove_cvref_t<F>, ChildBody> && std::invocable<std::decay_t<F>&>)
   ChildBody(F&& body) {  // NOLINT(google-explicit-constructor): a lambda is a body
     using Result = std::invoke_result_t<std::decay_t<F>&>;
-    static_assert(std::is_void_v<Result> || std::is_same_v<Result, int> || std::is_same_v<Result, absl::Status>,
+    static_assert(std::is_void_v<Result> || std::is_same_v<Result, int> || std::is_same_v<Result, absl::Status> ||
+                      std::is_same_v<Result, BodyResult>,
                   "a child's body returns nothing, an int exit code, or an absl::Status");
     std::decay_t<F> copy(std::forward<F>(body));
     if constexpr (requires { static_cast<bool>(copy == nullptr); }) {
@@ -45,6 +46,8 @@ class ChildBody {
         return {};
       } else if constexpr (std::is_same_v<Result, int>) {
         return {.exit_code = body(), .reason = {}};
+      } else if constexpr (std::is_same_v<Result, BodyResult>) {
+        return body();
       } else {
         return BodyResult::FromStatus(body());
       }

@@ -1,0 +1,118 @@
+#include "ko/manager/process.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "ko/manager/process_record.h"
+#include "ko/manager/supervisor.h"
+#include "ko/os/deadline.h"
+
+namespace ko {
+namespace {
+
+using State = ProcessRecord::State;
+
+absl::Status StillRunning(absl::Duration timeout, std::string_view what) {
+  return absl::DeadlineExceededError(absl::StrCat("Process: ", what, " after ", absl::FormatDuration(timeout)));
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<Supervisor>> Process::GetSupervisor() const {
+  if (record_ == nullptr) return absl::FailedPreconditionError("Process: this handle is of no process");
+  std::shared_ptr<Supervisor> supervisor = record_->supervisor.lock();
+  if (supervisor == nullptr || !supervisor->IsOwnedByThisProcess()) {
+    return absl::FailedPreconditionError("Process: its manager is gone, or belongs to another process");
+  }
+  return supervisor;
+}
+
+Process& Process::AddHandler(ProcessHandler handler) {
+  // Without a manager no call will ever run it.
+  if (absl::StatusOr<std::shared_ptr<Supervisor>> supervisor = GetSupervisor(); supervisor.ok()) {
+    (*supervisor)->AddHandler(record_, std::move(handler));
+  }
+  return *this;
+}
+
+Process& Process::OnSuccess(absl::AnyInvocable<void()> handler) {
+  return AddHandler({ProcessHandler::Event::kSuccess,
+                     [handler = std::move(handler)](const ExitStatus&) mutable { handler(); }});
+}
+
+Process& Process::OnError(absl::AnyInvocable<void(const ExitStatus&)> handler) {
+  return AddHandler({ProcessHandler::Event::kError, std::move(handler)});
+}
+
+Process& Process::OnExit(absl::AnyInvocable<void(const ExitStatus&)> handler) {
+  return AddHandler({ProcessHandler::Event::kExit, std::move(handler)});
+}
+
+Process& Process::OnReady(absl::AnyInvocable<void()> handler) {
+  return AddHandler({ProcessHandler::Event::kReady,
+                     [handler = std::move(handler)](const ExitStatus&) mutable { handler(); }});
+}
+
+absl::StatusOr<ExitStatus> Process::Wait(absl::Duration timeout) {
+  absl::StatusOr<std::shared_ptr<Supervisor>> supervisor = GetSupervisor();
+  if (!supervisor.ok()) {
+    if (record_ != nullptr && record_->state == State::kEnded) return *record_->status;
+    return supervisor.status();
+  }
+  const auto ended = [this] { return record_->state == State::kEnded; };
+  absl::StatusOr<bool> done = (*supervisor)->RunUntil(ended, os::Deadline::After(timeout));
+  if (!done.ok()) return done.status();
+  if (!*done) return StillRunning(timeout, "still running");
+  return *record_->status;
+}
+
+absl::Status Process::WaitReady(absl::Duration timeout) {
+  absl::StatusOr<std::shared_ptr<Supervisor>> supervisor = GetSupervisor();
+  if (!supervisor.ok()) return supervisor.status();
+  // Between two attempts, it is the next one that is awaited.
+  const int attempt = record_->attempt + (record_->state == State::kAwaitingRestart ? 1 : 0);
+  const auto ready = [&] { return record_->last_ready_attempt >= attempt; };
+  const auto ended = [&] {
+    return record_->state == State::kEnded || record_->attempt > attempt ||
+           (record_->attempt == attempt && record_->state != State::kRunning);
+  };
+  absl::StatusOr<bool> done =
+      (*supervisor)->RunUntil([&] { return ready() || ended(); }, os::Deadline::After(timeout));
+  if (!done.ok()) return done.status();
+  if (ready()) return absl::OkStatus();
+  if (!*done) return StillRunning(timeout, "not ready");
+  return absl::AbortedError(
+      absl::StrCat("Process: ended before it was ready: ", record_->status.has_value() ? record_->status->ToString() : ""));
+}
+
+bool Process::IsReady() const {
+  return record_ != nullptr && record_->state == State::kRunning && record_->last_ready_attempt == record_->attempt;
+}
+
+absl::Status Process::Kill(int signo) {
+  absl::StatusOr<std::shared_ptr<Supervisor>> supervisor = GetSupervisor();
+  if (!supervisor.ok()) {
+    return record_ != nullptr && record_->state == State::kEnded ? absl::OkStatus() : supervisor.status();
+  }
+  return (*supervisor)->Kill(*record_, signo);
+}
+
+absl::StatusOr<ExitStatus> Process::Stop(StopPolicy policy) {
+  if (absl::StatusOr<std::shared_ptr<Supervisor>> supervisor = GetSupervisor(); supervisor.ok()) {
+    (*supervisor)->RequestStop(record_, policy);
+  }
+  return Wait();
+}
+
+pid_t Process::pid() const { return record_ == nullptr ? 0 : record_->pid; }
+
+bool Process::IsAlive() const { return record_ != nullptr && record_->state != State::kEnded; }
+
+std::optional<ExitStatus> Process::exit_status() const {
+  if (record_ == nullptr || record_->state == State::kRunning) return std::nullopt;
+  return record_->status;
+}
+
+int Process::restarts() const { return record_ == nullptr ? 0 : record_->restarts; }
+
+}  // namespace ko

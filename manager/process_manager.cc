@@ -1,0 +1,86 @@
+#include "ko/manager/process_manager.h"
+
+#include <utility>
+
+#include "absl/log/absl_check.h"
+#include "absl/strings/str_cat.h"
+#include "ko/manager/supervisor.h"
+#include "ko/os/deadline.h"
+#include "ko/proctitle/process_title.h"
+
+namespace ko {
+
+ProcessManager::ProcessManager() : supervisor_(std::make_shared<Supervisor>()) {}
+
+// A moved-from manager is as new.
+ProcessManager::ProcessManager(ProcessManager&& other) noexcept
+    : supervisor_(std::exchange(other.supervisor_, std::make_shared<Supervisor>())) {}
+
+ProcessManager& ProcessManager::operator=(ProcessManager&& other) noexcept {
+  if (this == &other) return *this;
+  supervisor_->Close();
+  supervisor_ = std::exchange(other.supervisor_, std::make_shared<Supervisor>());
+  return *this;
+}
+
+ProcessManager::~ProcessManager() { supervisor_->Close(); }
+
+Process ProcessManager::Fork(ManagedBody body) { return Process(supervisor_->Start(std::move(body), std::nullopt)); }
+
+Process ProcessManager::Spawn(ManagedBody body, RestartPolicy policy) {
+  return Process(supervisor_->Start(std::move(body), policy));
+}
+
+absl::Status ProcessManager::Wait(absl::Duration timeout) {
+  const auto nothing_left = [this] { return size() == 0; };
+  absl::StatusOr<bool> done = supervisor_->RunUntil(nothing_left, os::Deadline::After(timeout));
+  if (!done.ok()) return done.status();
+  if (*done) return absl::OkStatus();
+  return absl::DeadlineExceededError(
+      absl::StrCat("ProcessManager: ", size(), " processes are left after ", absl::FormatDuration(timeout)));
+}
+
+absl::StatusOr<int> ProcessManager::Dispatch(absl::Duration timeout) {
+  return supervisor_->RunOnce(os::Deadline::After(timeout));
+}
+
+int ProcessManager::poll_fd() { return supervisor_->EnsureOpen().ok() ? supervisor_->poll_fd() : -1; }
+
+size_t ProcessManager::size() const { return supervisor_->size(); }
+
+void ProcessManager::OnShutdown(absl::AnyInvocable<void()> handler) {
+  supervisor_->AddShutdownHandler(std::move(handler));
+}
+
+absl::Status ProcessManager::Shutdown(StopPolicy policy) {
+  if (absl::Status open = supervisor_->EnsureOpen(); !open.ok()) return open;
+  supervisor_->BeginShutdown(policy);
+  return Wait();
+}
+
+bool ProcessManager::IsShuttingDown() const {
+  return supervisor_->IsOwnedByThisProcess() && supervisor_->shutting_down();
+}
+
+void ProcessManager::SetStopPolicy(StopPolicy policy) { supervisor_->set_stop_policy(policy); }
+
+absl::StatusOr<DaemonLaunch> ProcessManager::Daemonize(DaemonOptions options) {
+  if (HasAlive()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("ProcessManager: ", size(), " children are alive, which the daemon could not wait for"));
+  }
+  supervisor_->ReleaseKernelSide();
+  absl::StatusOr<DaemonLaunch> launch = ko::Daemonize(std::move(options));
+  if (launch.ok()) supervisor_->AdoptCurrentProcess();
+  return launch;
+}
+
+absl::Status ProcessManager::SetProcessTitle(std::string_view title) { return ko::SetProcessTitle(title); }
+
+SignalDispatcher& ProcessManager::signals() {
+  const absl::Status open = supervisor_->EnsureOpen();
+  ABSL_CHECK(open.ok()) << "ProcessManager::signals: " << open;
+  return supervisor_->signals();
+}
+
+}  // namespace ko

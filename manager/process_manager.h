@@ -1,0 +1,90 @@
+#ifndef KO_MANAGER_PROCESS_MANAGER_H_
+#define KO_MANAGER_PROCESS_MANAGER_H_
+
+#include <cstddef>
+#include <memory>
+#include <string_view>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "ko/manager/managed_body.h"
+#include "ko/manager/process.h"
+#include "ko/manager/restart_policy.h"
+#include "ko/manager/self.h"
+#include "ko/process/daemonize.h"
+#include "ko/process/stop_policy.h"
+#include "ko/signals/signal_dispatcher.h"
+
+namespace ko {
+
+class Supervisor;
+
+// Runs functions in processes, keeps them alive, and ends them in good order.
+//
+//   ko::ProcessManager manager;
+//   manager.Fork([](ko::Self& self) { absl::PrintF("Hello from %d\n", self.pid()); })
+//       .OnSuccess([] { absl::PrintF("Success finish!\n"); })
+//       .Wait();
+//
+// Nothing polls: every wait sleeps in the kernel until a child ends or is ready, a signal comes, or a restart is due.
+//
+// On SIGTERM and SIGINT (unless that is ignored, as in the background) it shuts down, inside Dispatch or Wait: the
+// OnShutdown handlers run, then the children get SIGTERM in the reverse order of their starts, after the grace time
+// SIGKILL, and nothing is started any more. Several managers in a process each do so for their own children; a manager
+// in a managed child leaves the terminal's Ctrl-C to its parent.
+//
+// Destruction stops what is left in the same way, without calling handlers, and reaps it.
+//
+// Threads: one at a time; refuses to fork while the process has other threads (the start fails). The thread that starts a
+// child must live as long as the child. Fork: in a child, however forked, it is empty, as new. Signals: see above;
+// the previous dispositions come back when it is destroyed. Crash: the kernel kills the children of a manager that dies.
+// Errors: a start that fails is the process's end (ExitStatus::NotStarted), told by OnError and Process::Wait.
+class ProcessManager {
+ public:
+  ProcessManager();
+  ProcessManager(ProcessManager&&) noexcept;
+  ProcessManager& operator=(ProcessManager&&) noexcept;
+  ~ProcessManager();
+
+  // Runs `body` once in a child. For what a body may be see managed_body.h.
+  Process Fork(ManagedBody body);
+  // Keeps `body` running: started again when it ends, as the policy says. A policy that makes no sense (Validate) is a
+  // failed start.
+  Process Spawn(ManagedBody body, RestartPolicy policy = {});
+
+  // Waits until no process is left, neither running nor about to be restarted. Errors: DeadlineExceeded.
+  absl::Status Wait(absl::Duration timeout = absl::InfiniteDuration());
+  // Handles what has happened, or, where nothing has, what happens first within `timeout`; runs handlers. How many events
+  // there were, 0 when the time was over. For loops of one's own.
+  absl::StatusOr<int> Dispatch(absl::Duration timeout = absl::ZeroDuration());
+  // Readable when Dispatch has something to do. -1 where there are no descriptors left.
+  int poll_fd();
+
+  size_t size() const;  // processes that run or will be started again, as of the last Dispatch or Wait
+  bool HasAlive() const { return size() > 0; }
+
+  // `handler` runs when a shutdown begins, before any child is told. Several run in order.
+  void OnShutdown(absl::AnyInvocable<void()> handler);
+  // Shuts down as on SIGTERM, and waits for the end. Called again, with a shorter grace, it makes haste.
+  absl::Status Shutdown(StopPolicy policy = {});
+  bool IsShuttingDown() const;
+  // The policy for SIGTERM, SIGINT and destruction.
+  void SetStopPolicy(StopPolicy policy);
+
+  // See daemonize.h. Refused with FailedPrecondition while there are children: they would not be the daemon's.
+  absl::StatusOr<DaemonLaunch> Daemonize(DaemonOptions options = {});
+
+  absl::Status SetProcessTitle(std::string_view title);
+
+  // For handlers of the program's own; dispatched by Dispatch and Wait. As with StatusOr::value(), the program ends where
+  // there are no descriptors left for it.
+  SignalDispatcher& signals();
+
+ private:
+  std::shared_ptr<Supervisor> supervisor_;
+};
+
+}  // namespace ko
+
+#endif  // KO_MANAGER_PROCESS_MANAGER_H_
