@@ -10,8 +10,8 @@
 
 namespace ko::os {
 
-// An epoll(7) instance whose members are named by tokens. Threads: any. Fork: a child shares the instance itself, so it
-// must only close it. Signals: waits go on after one. Crash: none.
+// An epoll(7) instance whose members are named by tokens. Threads: any. Fork: a child shares the instance
+// itself, so it must only close it. Signals: waits go on after one. Crash: none.
 class Epoll {
  public:
   static absl::StatusOr<Epoll> Create();

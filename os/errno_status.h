@@ -9,8 +9,9 @@
 
 namespace ko::os {
 
-// The one place where errno becomes a status: "OPERATION(OBJECT): text of the error [ENAME]", without the parentheses
-// where there is no object. The code is Abseil's canonical one for the errno (absl::ErrnoToStatusCode).
+// The one place where errno becomes a status: "OPERATION(OBJECT): text of the error [ENAME]", without the
+// parentheses where there is no object. The code is Abseil's canonical one for the errno
+// (absl::ErrnoToStatusCode).
 absl::Status ErrnoStatus(int error_number, std::string_view operation, std::string_view object = {});
 
 // "Resource temporarily unavailable [EAGAIN]".

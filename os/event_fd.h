@@ -6,8 +6,8 @@
 
 namespace ko::os {
 
-// An eventfd(2), a bell between processes: readable from Notify until Drain. Threads: any. Fork: both processes share the
-// bell. Signals: Notify and Drain are async-signal-safe. Crash: none.
+// An eventfd(2), a bell between processes: readable from Notify until Drain. Threads: any. Fork: both
+// processes share the bell. Signals: Notify and Drain are async-signal-safe. Crash: none.
 class EventFd {
  public:
   static absl::StatusOr<EventFd> Create();

@@ -5,8 +5,9 @@
 
 namespace ko::os {
 
-// This process's limit of open descriptors, raised to what the kernel allows (the hard limit) when it gets close.
-// Threads: one at a time. Fork: children inherit the raised limit until they call Restore. Signals, crash: none.
+// This process's limit of open descriptors, raised to what the kernel allows (the hard limit) when it gets
+// close. Threads: one at a time. Fork: children inherit the raised limit until they call Restore. Signals,
+// crash: none.
 class FdLimit {
  public:
   FdLimit();

@@ -10,11 +10,13 @@
 
 #include "ko/os/errno_status.h"
 #include "ko/os/pidfd.h"
+#include "ko/os/threads.h"
 
 namespace ko::os {
 namespace {
 
-// Whether the kernel would reap a child by itself the moment it ends, after which its pid could name another process.
+// Whether the kernel would reap a child by itself the moment it ends, after which its pid could name another
+// process.
 bool ChildrenAreReapedByTheKernel() {
   struct sigaction action;
   return ::sigaction(SIGCHLD, nullptr, &action) == 0 &&
@@ -43,6 +45,12 @@ struct Gate {
   }
 };
 
+StartFailure Undo(pid_t pid, int pidfd_error) {
+  ::kill(pid, SIGKILL);
+  ::waitpid(pid, nullptr, __WALL);
+  return StartFailure{"pidfd_open", pidfd_error};
+}
+
 std::variant<ForkedProcess, StartFailure> ForkBehindGate() {
   Gate gate;
   if (!gate.Create()) return StartFailure{"pipe2", errno};
@@ -52,13 +60,9 @@ std::variant<ForkedProcess, StartFailure> ForkBehindGate() {
     if (!gate.Pass()) ::_exit(127);  // the parent could not open the pidfd, or has died
     return ForkedProcess{0, UniqueFd()};
   }
+  gate.read.reset();
   UniqueFd pidfd = OpenPidfd(pid);
-  if (!pidfd.valid()) {
-    const StartFailure failure{"pidfd_open", errno};
-    gate.write.reset();  // the child leaves
-    ::waitpid(pid, nullptr, __WALL);
-    return failure;
-  }
+  if (!pidfd.valid()) return Undo(pid, errno);
   gate.Open();
   return ForkedProcess{pid, std::move(pidfd)};
 }
@@ -66,22 +70,19 @@ std::variant<ForkedProcess, StartFailure> ForkBehindGate() {
 }  // namespace
 
 std::variant<ForkedProcess, StartFailure> ForkWithPidfd() {
-  if (ChildrenAreReapedByTheKernel()) return ForkBehindGate();
+  // Where the child's pid could be another process's, or the fd for it another thread's, before there is a
+  // pidfd.
+  if (ChildrenAreReapedByTheKernel() || HasOtherThreads()) return ForkBehindGate();
 
-  // An fd held until the pidfd takes its place: without one to spare there is no fork at all.
-  UniqueFd reserved(::open("/", O_PATH | O_CLOEXEC));
-  if (!reserved.valid()) return StartFailure{"an fd for the child", errno};
+  // A pidfd held until the child's takes its place: where there is none to be had there is no fork at all.
+  UniqueFd reserved = OpenPidfd(::getpid());
+  if (!reserved.valid()) return StartFailure{"pidfd_open", errno};
   const pid_t pid = ::fork();
   if (pid < 0) return StartFailure{"fork", errno};
   reserved.reset();
   if (pid == 0) return ForkedProcess{0, UniqueFd()};
   UniqueFd pidfd = OpenPidfd(pid);
-  if (!pidfd.valid()) {  // another thread was quicker, or there is no pidfd_open on this system
-    const StartFailure failure{"pidfd_open", errno};
-    ::kill(pid, SIGKILL);
-    ::waitpid(pid, nullptr, __WALL);
-    return failure;
-  }
+  if (!pidfd.valid()) return Undo(pid, errno);  // the kernel's memory has run out since
   return ForkedProcess{pid, std::move(pidfd)};
 }
 

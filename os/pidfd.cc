@@ -17,8 +17,8 @@ namespace {
 
 constexpr int kIdIsPidfd = 3;  // P_PIDFD of waitid(2), which older C libraries do not name
 
-// PIDFD_GET_INFO of Linux 6.13 with the exit code of 6.15 (include/uapi/linux/pidfd.h), declared here because the
-// kernel's headers on the machine may be older than its kernel.
+// PIDFD_GET_INFO of Linux 6.13 with the exit code of 6.15 (include/uapi/linux/pidfd.h), declared here because
+// the kernel's headers on the machine may be older than its kernel.
 struct PidfdInfo {
   uint64_t mask;
   uint64_t cgroup_id;
@@ -34,16 +34,35 @@ ChildEnd FromWaitStatus(int status) {
   return {ChildEnd::Kind::kSignaled, WTERMSIG(status), static_cast<bool>(WCOREDUMP(status)), {}};
 }
 
-// The end of a child whose status somebody else has collected, by waitpid(-1) say or by ignoring SIGCHLD.
-std::optional<ChildEnd> EndOfReapedElsewhere(int pidfd) {
+absl::Status NotAChild() {
+  return absl::FailedPreconditionError("waitid: not a child of this process [ECHILD]");
+}
+
+bool HasEnded(int pidfd) {
   pollfd poll_fd = {pidfd, POLLIN, 0};
-  if (::poll(&poll_fd, 1, 0) != 1 || (poll_fd.revents & (POLLIN | POLLHUP)) == 0) return std::nullopt;
-  PidfdInfo info = {};
-  info.mask = kPidfdInfoExit;
-  if (::ioctl(pidfd, kPidfdGetInfo, &info) == 0 && (info.mask & kPidfdInfoExit) != 0) {
-    return FromWaitStatus(info.exit_code);
+  return ::poll(&poll_fd, 1, 0) == 1 && (poll_fd.revents & (POLLIN | POLLHUP)) != 0;
+}
+
+// Sleeps until the process has lost its entry in the kernel's table; Linux before 6.9 does not tell.
+void AwaitRelease(int pidfd) {
+  pollfd poll_fd = {pidfd, 0, 0};  // POLLHUP needs no asking
+  RetryEintr([&] { return ::poll(&poll_fd, 1, -1); });
+}
+
+// The end of a child whose status somebody else has collected, by waitpid(-1) say or by ignoring SIGCHLD.
+absl::StatusOr<std::optional<ChildEnd>> EndOfReapedElsewhere(int pidfd, bool block) {
+  if (!HasEnded(pidfd)) return NotAChild();
+  for (;;) {
+    PidfdInfo info = {};
+    info.mask = kPidfdInfoExit;
+    if (::ioctl(pidfd, kPidfdGetInfo, &info) != 0) return ChildEnd{ChildEnd::Kind::kUnknown, 0, false, {}};
+    if ((info.mask & kPidfdInfoExit) != 0) return FromWaitStatus(info.exit_code);
+    if (static_cast<pid_t>(info.ppid) != ::getpid()) return NotAChild();
+    // Somebody is about to reap it: waitid denies it from the first step of that, the kernel keeps its status
+    // from the last one on.
+    if (!block) return std::nullopt;
+    AwaitRelease(pidfd);
   }
-  return ChildEnd{ChildEnd::Kind::kUnknown, 0, false, {}};
 }
 
 }  // namespace
@@ -58,14 +77,11 @@ absl::StatusOr<std::optional<ChildEnd>> Reap(int pidfd, bool block) {
   siginfo_t info = {};
   rusage usage = {};
   const int options = WEXITED | __WALL | (block ? 0 : WNOHANG);
-  const long result = RetryEintr([&] { return ::syscall(SYS_waitid, kIdIsPidfd, pidfd, &info, options, &usage); });
+  const long result =
+      RetryEintr([&] { return ::syscall(SYS_waitid, kIdIsPidfd, pidfd, &info, options, &usage); });
   if (result != 0) {
-    if (errno == ECHILD) {
-      // Not ours to wait for: collected by other code of this process, or a child of another process.
-      if (std::optional<ChildEnd> end = EndOfReapedElsewhere(pidfd); end.has_value()) return end;
-      return absl::FailedPreconditionError("waitid: not a child of this process [ECHILD]");
-    }
-    return ErrnoStatus(errno, "waitid");
+    // ECHILD: collected by other code of this process, or a child of another process.
+    return errno == ECHILD ? EndOfReapedElsewhere(pidfd, block) : ErrnoStatus(errno, "waitid");
   }
   if (info.si_pid == 0) return std::nullopt;
   const bool exited = info.si_code == CLD_EXITED;

@@ -13,10 +13,11 @@
 namespace ko::os {
 
 // Process file descriptors: a process named by one cannot be mistaken for a later one with the same pid.
-// All of them: threads, any; close-on-exec; errors as pidfd_open(2), pidfd_send_signal(2) and waitid(2) list them.
+// All of them: threads, any; close-on-exec; errors as pidfd_open(2), pidfd_send_signal(2) and waitid(2) list
+// them.
 
-// A pidfd for `pid`, a child of this process that has not been reaped (or, at the caller's risk, any process). An
-// invalid one, and errno, where there is none to be had.
+// A pidfd for `pid`, a child of this process that has not been reaped (or, at the caller's risk, any
+// process). An invalid one, and errno, where there is none to be had.
 UniqueFd OpenPidfd(pid_t pid);
 
 // Returns the errno, 0 where the signal was sent. Async-signal-safe.
@@ -35,7 +36,10 @@ struct ChildEnd {
   rusage usage;
 };
 
-// Reaps the child if it has ended; an empty optional where it has not. Sleeps until it has where `block`.
+// Reaps the child if it has ended; an empty optional where it has not. Sleeps until it has where `block`. A
+// child that other code reaped has ended all the same. Errors: FailedPrecondition for a process that is no
+// child of this one (before Linux 6.13 a zombie of another process cannot be told from a child reaped
+// elsewhere).
 absl::StatusOr<std::optional<ChildEnd>> Reap(int pidfd, bool block);
 
 // Sleeps until the process has ended or the deadline is over; false in the latter case.

@@ -10,12 +10,12 @@
 
 namespace ko::os {
 
-// Owns an anonymous shared mapping, zeroed at first: memory that children forked later share with this process. It has
-// no name, so nothing is left behind when its last process ends.
+// Owns an anonymous shared mapping, zeroed at first: memory that children forked later share with this
+// process. It has no name, so nothing is left behind when its last process ends.
 //
-// Threads: const use from any. Fork: both processes own a mapping of the same memory; destruction unmaps one's own.
-// Signals: none. Crash: the kernel unmaps. Errors: ResourceExhausted where there is no memory or no room for a mapping;
-// InvalidArgument for a size of 0.
+// Threads: const use from any. Fork: both processes own a mapping of the same memory; destruction unmaps
+// one's own. Signals: none. Crash: the kernel unmaps. Errors: ResourceExhausted where there is no memory or
+// no room for a mapping; InvalidArgument for a size of 0.
 class SharedMapping {
  public:
   static absl::StatusOr<SharedMapping> Create(size_t bytes);
@@ -32,8 +32,8 @@ class SharedMapping {
   size_t bytes() const { return bytes_; }
   bool valid() const { return data_ != nullptr; }
 
-  // Leaves this mapping out of processes that are forked from now on (MADV_DONTFORK): their copies of this object own
-  // nothing, whatever data() says.
+  // Leaves this mapping out of processes that are forked from now on (MADV_DONTFORK): their copies of this
+  // object own nothing, whatever data() says.
   void KeepFromNewChildren();
 
  private:

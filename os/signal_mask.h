@@ -19,8 +19,8 @@ class ScopedAllSignalsBlocked {
   sigset_t previous_;
 };
 
-// Gives every signal that has a handler its default action again; ignored signals stay ignored, as exec(2) does it.
-// Async-signal-safe.
+// Gives every signal that has a handler its default action again; ignored signals stay ignored, as exec(2)
+// does it. Async-signal-safe.
 void ResetSignalHandlers();
 
 }  // namespace ko::os

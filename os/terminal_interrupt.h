@@ -3,9 +3,11 @@
 
 namespace ko::os {
 
-// A terminal's Ctrl-C reaches a supervisor and its children alike, and it is the supervisor's to pass on in its order.
+// A terminal's Ctrl-C reaches a supervisor and its children alike, and it is the supervisor's to pass on in
+// its order.
 
-// From now on a SIGINT that the terminal sends is ignored here; one that a process sends has its default action.
+// From now on a SIGINT that the terminal sends is ignored here; one that a process sends has its default
+// action.
 void LeaveTerminalInterruptsToParent();
 
 // Whether that is how this process takes SIGINT.

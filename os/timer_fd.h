@@ -7,8 +7,8 @@
 
 namespace ko::os {
 
-// A timerfd(2) on the monotonic clock: readable from the time that was set until another is. Threads: any. Fork: both
-// processes share the timer. Signals: none. Crash: none.
+// A timerfd(2) on the monotonic clock: readable from the time that was set until another is. Threads: any.
+// Fork: both processes share the timer. Signals: none. Crash: none.
 class TimerFd {
  public:
   static absl::StatusOr<TimerFd> Create();

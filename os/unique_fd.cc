@@ -5,7 +5,8 @@
 namespace ko::os {
 
 void UniqueFd::reset(int fd) {
-  // On Linux the descriptor is gone even when close fails with EINTR; a second call could close somebody else's.
+  // On Linux the descriptor is gone even when close fails with EINTR; a second call could close somebody
+  // else's.
   if (fd_ >= 0) ::close(fd_);
   fd_ = fd;
 }

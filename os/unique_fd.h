@@ -7,8 +7,8 @@ namespace ko::os {
 
 // Owns a file descriptor and closes it.
 //
-// Threads: as an int. Fork: both processes own a copy, each closes its own. Signals: none. Crash: the kernel closes.
-// Errors: none; close(2) is called once, whatever it answers.
+// Threads: as an int. Fork: both processes own a copy, each closes its own. Signals: none. Crash: the kernel
+// closes. Errors: none; close(2) is called once, whatever it answers.
 class UniqueFd {
  public:
   UniqueFd() = default;

@@ -51,7 +51,8 @@ void TakeSettings(Launch& launch) {
   if (plan.umask >= 0) ::umask(static_cast<mode_t>(plan.umask));
   if (plan.working_directory != nullptr && ::chdir(plan.working_directory) != 0) Fail(launch, "chdir");
   for (const ResourceLimit& limit : plan.limits) {
-    if (::setrlimit(static_cast<__rlimit_resource_t>(limit.resource), &limit.limit) != 0) Fail(launch, "setrlimit");
+    if (::setrlimit(static_cast<__rlimit_resource_t>(limit.resource), &limit.limit) != 0)
+      Fail(launch, "setrlimit");
   }
 }
 

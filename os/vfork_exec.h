@@ -19,8 +19,8 @@ struct ResourceLimit {
   rlimit limit;
 };
 
-// All that a child needs to become another program, made ready beforehand: it runs in this process's memory and may
-// allocate nothing. Null pointers and -1 mean "leave as it is".
+// All that a child needs to become another program, made ready beforehand: it runs in this process's memory
+// and may allocate nothing. Null pointers and -1 mean "leave as it is".
 struct ExecPlan {
   absl::Span<const char* const> program_paths;  // tried one after the other, as execvp(3) does
   char* const* argv = nullptr;
@@ -39,9 +39,9 @@ struct ExecedProcess {
   UniqueFd pidfd;
 };
 
-// Starts the program in a child that shares this process's memory until it has become the program (CLONE_VM and
-// CLONE_VFORK), so that nothing is copied and a failure is known here. A failed child is reaped. Every descriptor above 2
-// is closed on exec.
+// Starts the program in a child that shares this process's memory until it has become the program (CLONE_VM
+// and CLONE_VFORK), so that nothing is copied and a failure is known here. A failed child is reaped. Every
+// descriptor above 2 is closed on exec.
 std::variant<ExecedProcess, StartFailure> VforkExec(const ExecPlan& plan);
 
 }  // namespace ko::os

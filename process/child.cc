@@ -60,16 +60,21 @@ Child& Child::operator=(Child&& other) noexcept {
 
 Child::~Child() { Abandon(); }
 
-// A child nobody will wait for any more: ended here and now, by the process that owns it and by no forked copy of it.
+// A child nobody will wait for any more: ended here and now, by the process that owns it and by no forked
+// copy of it.
 void Child::Abandon() {
-  if (!pidfd_.valid() || status_.has_value() || owner_ != ::getpid()) return;
+  if (status_.has_value() || !CheckUsable().ok()) return;
   os::SendSignal(pidfd_.get(), SIGKILL);
   Reap(/*block=*/true).IgnoreError();
 }
 
 absl::Status Child::CheckUsable() const {
-  if (pidfd_.valid()) return absl::OkStatus();
-  return absl::FailedPreconditionError("Child: moved-from, it owns no process");
+  if (!pidfd_.valid()) return absl::FailedPreconditionError("Child: moved-from, it owns no process");
+  if (owner_ != ::getpid()) {
+    return absl::FailedPreconditionError(absl::StrCat("Child: pid ", pid_, " is a child of process ", owner_,
+                                                      ", this is a copy that was forked with it"));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::optional<ExitStatus>> Child::Reap(bool block) {
@@ -93,8 +98,8 @@ absl::StatusOr<ExitStatus> Child::Wait(absl::Duration timeout) {
     absl::StatusOr<bool> ended = os::AwaitEnd(pidfd_.get(), os::Deadline::After(timeout));
     if (!ended.ok()) return ended.status();
     if (!*ended) {
-      return absl::DeadlineExceededError(absl::StrCat("wait(pid ", pid_, "): still running after ",
-                                                      absl::FormatDuration(timeout)));
+      return absl::DeadlineExceededError(
+          absl::StrCat("wait(pid ", pid_, "): still running after ", absl::FormatDuration(timeout)));
     }
   }
   absl::StatusOr<std::optional<ExitStatus>> status = Reap(/*block=*/true);
@@ -104,17 +109,17 @@ absl::StatusOr<ExitStatus> Child::Wait(absl::Duration timeout) {
 
 std::optional<ExitStatus> Child::TryWait() {
   if (status_.has_value()) return status_;
-  if (!pidfd_.valid()) return std::nullopt;
+  if (!CheckUsable().ok()) return std::nullopt;
   absl::StatusOr<std::optional<ExitStatus>> status = Reap(/*block=*/false);
   return status.ok() ? *status : std::nullopt;
 }
 
 absl::Status Child::Kill(int signo) {
   if (absl::Status usable = CheckUsable(); !usable.ok()) return usable;
-  if (status_.has_value()) return absl::OkStatus();
   if (signo <= 0 || signo > SIGRTMAX) {
     return absl::InvalidArgumentError(absl::StrCat("kill(pid ", pid_, "): ", signo, " is no signal"));
   }
+  if (status_.has_value()) return absl::OkStatus();
   const int error_number = os::SendSignal(pidfd_.get(), signo);
   if (error_number == 0 || error_number == ESRCH) return absl::OkStatus();
   return os::ErrnoStatus(error_number, "kill", absl::StrCat("pid ", pid_, ", ", SignalName(signo)));

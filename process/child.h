@@ -30,14 +30,15 @@ struct ResourceUsage {
 //   if (!child.ok()) return child.status();
 //   absl::StatusOr<ko::ExitStatus> status = child->Wait(absl::Seconds(5));
 //
-// Only this child is ever waited for, so a Child lives beside any other code that has children of its own; no SIGCHLD
-// handler is installed or needed.
+// Only this child is ever waited for, so a Child lives beside any other code that has children of its own; no
+// SIGCHLD handler is installed or needed.
 //
-// Destruction: a child that still runs is killed (SIGKILL) and reaped, so that nothing is left behind; call Wait or Stop
-// first to let it end. The copy of a Child that a forked process inherits does nothing when it is destroyed.
-// Threads: one at a time. Fork: only the process that made it can wait; elsewhere FailedPrecondition.
-// Signals: calls go on after a signal (EINTR); handlers run. Crash: children outlive the parent unless they were started
-// with die_with_parent. Errors: FailedPrecondition for a moved-from one and outside the parent; others are listed below.
+// Destruction: a child that still runs is killed (SIGKILL) and reaped, so that nothing is left behind; call
+// Wait or Stop first to let it end. The copy of a Child that a forked process inherits does nothing when it
+// is destroyed. Threads: one at a time. Fork: only the process that made it can wait and kill; elsewhere
+// FailedPrecondition. Signals: calls go on after a signal (EINTR); handlers run. Crash: children outlive the
+// parent unless they were started with die_with_parent. Errors: FailedPrecondition for a moved-from one and
+// outside the parent; others are listed below.
 class Child {
  public:
   Child(Child&& other) noexcept;
@@ -48,15 +49,16 @@ class Child {
   pid_t pid() const { return pid_; }
   int pidfd() const { return pidfd_.get(); }
 
-  // Sleeps until the child has ended, and reaps it; answers at once, as often as asked, when it has been reaped.
-  // Errors: DeadlineExceeded when `timeout` is over (the child goes on).
+  // Sleeps until the child has ended, and reaps it; answers at once, as often as asked, when it has been
+  // reaped. Errors: DeadlineExceeded when `timeout` is over (the child goes on).
   absl::StatusOr<ExitStatus> Wait(absl::Duration timeout = absl::InfiniteDuration());
 
-  // The same without sleeping: empty while the child runs (and for a moved-from Child).
+  // The same without sleeping: empty while the child runs (and for a moved-from Child, and outside the
+  // parent).
   std::optional<ExitStatus> TryWait();
 
-  // Sends a signal; nothing happens to a child that has ended. Errors: InvalidArgument for a number that is no signal;
-  // PermissionDenied where the child has changed its user.
+  // Sends a signal; nothing happens to a child that has ended. Errors: InvalidArgument for a number that is
+  // no signal; PermissionDenied where the child has changed its user.
   absl::Status Kill(int signo = SIGTERM);
 
   // The policy's signal (and SIGCONT, so that a stopped child hears it), the grace time, then SIGKILL; reaps.

@@ -10,8 +10,8 @@
 
 namespace ko {
 
-// How a child's body ended: with an exit code, or with a status that becomes code 0 or 1 and whose message reaches the
-// parent.
+// How a child's body ended: with an exit code, or with a status that becomes code 0 or 1 and whose message
+// reaches the parent.
 struct BodyResult {
   int exit_code = 0;
   absl::Status reason;
@@ -22,9 +22,9 @@ struct BodyResult {
   }
 };
 
-// What a forked child runs: any callable, move-only ones too, that takes nothing and returns nothing (exit code 0), an
-// int (the exit code), or an absl::Status (0 or 1). Empty ones (a null function pointer, an empty AnyInvocable) are
-// refused by whoever is to run them.
+// What a forked child runs: any callable, move-only ones too, that takes nothing and returns nothing (exit
+// code 0), an int (the exit code), or an absl::Status (0 or 1). Empty ones (a null function pointer, an empty
+// AnyInvocable) are refused by whoever is to run them.
 class ChildBody {
  public:
   ChildBody() = default;
@@ -33,8 +33,8 @@ class ChildBody {
     requires(!std::same_as<std::remove_cvref_t<F>, ChildBody> && std::invocable<std::decay_t<F>&>)
   ChildBody(F&& body) {  // NOLINT(google-explicit-constructor): a lambda is a body
     using Result = std::invoke_result_t<std::decay_t<F>&>;
-    static_assert(std::is_void_v<Result> || std::is_same_v<Result, int> || std::is_same_v<Result, absl::Status> ||
-                      std::is_same_v<Result, BodyResult>,
+    static_assert(std::is_void_v<Result> || std::is_same_v<Result, int> ||
+                      std::is_same_v<Result, absl::Status> || std::is_same_v<Result, BodyResult>,
                   "a child's body returns nothing, an int exit code, or an absl::Status");
     std::decay_t<F> copy(std::forward<F>(body));
     if constexpr (requires { static_cast<bool>(copy == nullptr); }) {

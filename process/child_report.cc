@@ -6,7 +6,9 @@
 
 namespace ko {
 
-void ChildReport::StartFailed(const char* stage, int error_number) { Write(kStartFailed, error_number, stage); }
+void ChildReport::StartFailed(const char* stage, int error_number) {
+  Write(kStartFailed, error_number, stage);
+}
 
 void ChildReport::BodyFailed(const absl::Status& reason) {
   Write(kBodyFailed, static_cast<int32_t>(reason.code()), reason.message());

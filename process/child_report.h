@@ -11,11 +11,11 @@
 
 namespace ko {
 
-// What a forked child tells its parent beside its exit code, in a page that the two share: the stage at which its start
-// failed, or the status or exception that ended its body. Zeroed memory is the empty report.
+// What a forked child tells its parent beside its exit code, in a page that the two share: the stage at which
+// its start failed, or the status or exception that ended its body. Zeroed memory is the empty report.
 //
-// Crash: a child may die anywhere in the writing; `kind` is stored last, so the parent sees the whole report or none.
-// What the parent reads is checked: a child may have scribbled over the page.
+// Crash: a child may die anywhere in the writing; `kind` is stored last, so the parent sees the whole report
+// or none. What the parent reads is checked: a child may have scribbled over the page.
 class ChildReport {
  public:
   static constexpr size_t kBytes = 4096;

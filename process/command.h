@@ -16,10 +16,11 @@ class Stdio {
  public:
   static Stdio Inherit() { return Stdio(Kind::kInherit); }
   static Stdio Null() { return Stdio(Kind::kNull); }
-  // A pipe to the parent: Child::stdin_fd(), stdout_fd(), stderr_fd(). Writing to a command that has closed its input
-  // raises SIGPIPE like any pipe; a command blocks when nobody reads its output.
+  // A pipe to the parent: Child::stdin_fd(), stdout_fd(), stderr_fd(). Writing to a command that has closed
+  // its input raises SIGPIPE like any pipe; a command blocks when nobody reads its output.
   static Stdio Pipe() { return Stdio(Kind::kPipe); }
-  // Opened by the parent, so an error is Exec's: read for standard input, else created (0644) and truncated or appended.
+  // Opened by the parent, so an error is Exec's: read for standard input, else created (0644) and truncated
+  // or appended.
   static Stdio File(std::string path) { return Stdio(Kind::kFile, std::move(path)); }
   static Stdio AppendToFile(std::string path) { return Stdio(Kind::kAppend, std::move(path)); }
   // A copy of an open descriptor of the caller's, who keeps it.
@@ -28,7 +29,8 @@ class Stdio {
  private:
   friend class StdioOpener;
   enum class Kind { kInherit, kNull, kPipe, kFile, kAppend, kFd };
-  explicit Stdio(Kind kind, std::string path = {}, int fd = -1) : kind_(kind), path_(std::move(path)), fd_(fd) {}
+  explicit Stdio(Kind kind, std::string path = {}, int fd = -1)
+      : kind_(kind), path_(std::move(path)), fd_(fd) {}
 
   Kind kind_;
   std::string path_;
@@ -39,7 +41,8 @@ class Stdio {
 //
 //   ko::Command command{.argv = {"sha256sum", path}, .stdout_to = ko::Stdio::Pipe()};
 struct Command {
-  // The program and its arguments. A program without a slash is looked up in this process's PATH, as execvp(3) does.
+  // The program and its arguments. A program without a slash is looked up in this process's PATH, as
+  // execvp(3) does.
   std::vector<std::string> argv;
   // "NAME=value" each; this process's environment where empty.
   std::optional<std::vector<std::string>> env = std::nullopt;
@@ -54,8 +57,8 @@ struct Command {
   // A session of its own (setsid), or a process group of its own: the terminal's Ctrl-C does not reach it.
   bool new_session = false;
   bool new_process_group = false;
-  // The kernel kills the command (SIGKILL) when this process dies, see ForkOptions::die_with_parent. (It forgets that
-  // where the program is set-user-id.)
+  // The kernel kills the command (SIGKILL) when this process dies, see ForkOptions::die_with_parent. (It
+  // forgets that where the program is set-user-id.)
   bool die_with_parent = false;
 };
 

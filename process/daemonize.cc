@@ -22,12 +22,13 @@
 #include "ko/os/pidfd.h"
 #include "ko/os/signal_mask.h"
 #include "ko/os/threads.h"
+#include "ko/process/flush_output.h"
 
 namespace ko {
 namespace {
 
 // A message from the daemon to the launching command: its kind, then text. Sequenced packets keep them apart.
-constexpr char kPid = 'P';    // the daemon's pid as text; it waits for an answer
+constexpr char kPid = 'P';  // the daemon's pid as text; it waits for an answer
 constexpr char kReady = 'R';
 constexpr char kFailed = 'F';  // why
 constexpr size_t kMaxMessageBytes = 4096;
@@ -37,7 +38,8 @@ constexpr absl::Duration kLateDaemonGrace = absl::Seconds(5);
 
 // A descriptor of 3 or more, so that it is not in the place of a standard stream.
 absl::StatusOr<os::UniqueFd> OpenAboveStdio(const std::string& path, int flags, mode_t mode = 0) {
-  const os::UniqueFd fd(os::RetryEintr([&] { return ::open(path.c_str(), flags | O_CLOEXEC | O_NOCTTY, mode); }));
+  const os::UniqueFd fd(
+      os::RetryEintr([&] { return ::open(path.c_str(), flags | O_CLOEXEC | O_NOCTTY, mode); }));
   if (!fd.valid()) return os::ErrnoStatus(errno, "open", path);
   os::UniqueFd moved(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
   if (!moved.valid()) return os::ErrnoStatus(errno, "fcntl(F_DUPFD_CLOEXEC)", path);
@@ -52,7 +54,8 @@ struct flock WholeFileLock() {
 }
 
 absl::Status AlreadyRunning(const std::string& pid_file, pid_t pid) {
-  return absl::AlreadyExistsError(absl::StrCat("already running with pid ", pid, " (it holds ", pid_file, ")"));
+  return absl::AlreadyExistsError(
+      absl::StrCat("already running with pid ", pid, " (it holds ", pid_file, ")"));
 }
 
 // What the launching command opens beforehand, so that its errors are seen where the user is.
@@ -95,7 +98,8 @@ absl::Status SendMessage(int socket, char kind, std::string_view text) {
   // A launching command that is gone no longer wants to know.
   const ssize_t sent =
       os::RetryEintr([&] { return ::send(socket, message.data(), message.size(), MSG_NOSIGNAL); });
-  if (sent < 0 && errno != EPIPE && errno != ECONNRESET) return os::ErrnoStatus(errno, "send", "launching command");
+  if (sent < 0 && errno != EPIPE && errno != ECONNRESET)
+    return os::ErrnoStatus(errno, "send", "launching command");
   return absl::OkStatus();
 }
 
@@ -154,7 +158,8 @@ class Launcher {
         os::SendSignal(daemon_.get(), SIGKILL);
       }
     }
-    End(1, absl::StrCat("the daemon was not ready within ", absl::FormatDuration(timeout_), "; it was stopped"));
+    End(1,
+        absl::StrCat("the daemon was not ready within ", absl::FormatDuration(timeout_), "; it was stopped"));
   }
 
   [[noreturn]] void End(int code, const std::string& why) {
@@ -248,7 +253,8 @@ absl::Status DaemonLaunch::Fail(std::string_view why) { return Tell(kFailed, why
 
 absl::Status DaemonLaunch::Tell(char verdict, std::string_view text) {
   if (!launcher_.valid()) {
-    return absl::FailedPreconditionError("DaemonLaunch: moved-from, or the launching command was told already");
+    return absl::FailedPreconditionError(
+        "DaemonLaunch: moved-from, or the launching command was told already");
   }
   if (owner_ != ::getpid()) {
     return absl::FailedPreconditionError("DaemonLaunch: this process is not the daemon, but a child of it");
@@ -260,7 +266,8 @@ absl::Status DaemonLaunch::Tell(char verdict, std::string_view text) {
 
 absl::StatusOr<DaemonLaunch> Daemonize(DaemonOptions options) {
   if (os::HasOtherThreads()) {
-    return absl::FailedPreconditionError("Daemonize: this process has other threads, which the daemon would not have");
+    return absl::FailedPreconditionError(
+        "Daemonize: this process has other threads, which the daemon would not have");
   }
   absl::StatusOr<Files> files = OpenFiles(options);
   if (!files.ok()) return files.status();
@@ -270,13 +277,14 @@ absl::StatusOr<DaemonLaunch> Daemonize(DaemonOptions options) {
   }
   os::UniqueFd launcher_end(sockets[0]), daemon_end(sockets[1]);
 
-  std::fflush(nullptr);
+  FlushOutput();
   os::ScopedAllSignalsBlocked blocked;
   std::variant<os::ForkedProcess, os::StartFailure> forked = os::ForkWithPidfd();
   if (const auto* failure = std::get_if<os::StartFailure>(&forked)) return ToStatus(*failure);
   if (const auto& between = std::get<os::ForkedProcess>(forked); between.pid != 0) {
     daemon_end.reset();
-    // This process is no longer the user's program, only its last word: Ctrl-C ends it, whatever the program wanted.
+    // This process is no longer the user's program, only its last word: Ctrl-C ends it, whatever the program
+    // wanted.
     os::ResetSignalHandlers();
     ::pthread_sigmask(SIG_SETMASK, &blocked.previous(), nullptr);
     os::Reap(between.pidfd.get(), /*block=*/true).IgnoreError();
@@ -285,7 +293,8 @@ absl::StatusOr<DaemonLaunch> Daemonize(DaemonOptions options) {
   launcher_end.reset();
   if (::setsid() < 0) TellAndExit(daemon_end.get(), os::ErrnoStatus(errno, "setsid"));
   forked = os::ForkWithPidfd();
-  if (const auto* failure = std::get_if<os::StartFailure>(&forked)) TellAndExit(daemon_end.get(), ToStatus(*failure));
+  if (const auto* failure = std::get_if<os::StartFailure>(&forked))
+    TellAndExit(daemon_end.get(), ToStatus(*failure));
   if (std::get<os::ForkedProcess>(forked).pid != 0) ::_exit(0);
   if (absl::Status settled = Daemon(options, *files, daemon_end.get()).Settle(); !settled.ok()) {
     TellAndExit(daemon_end.get(), settled);

@@ -20,7 +20,8 @@
 
 namespace ko {
 
-// Opens both ends of a stream: the command's, numbered 3 or more so that it can be put in its place, and ours.
+// Opens both ends of a stream: the command's, numbered 3 or more so that it can be put in its place, and
+// ours.
 class StdioOpener {
  public:
   absl::Status Open(const Stdio& stdio, int stream) {
@@ -46,7 +47,8 @@ class StdioOpener {
 
  private:
   absl::Status OpenFile(const std::string& path, int flags) {
-    const os::UniqueFd fd(os::RetryEintr([&] { return ::open(path.c_str(), flags | O_CLOEXEC | O_NOCTTY, 0644); }));
+    const os::UniqueFd fd(
+        os::RetryEintr([&] { return ::open(path.c_str(), flags | O_CLOEXEC | O_NOCTTY, 0644); }));
     if (!fd.valid()) return os::ErrnoStatus(errno, "open", path);
     return Duplicate(fd.get());
   }
@@ -97,7 +99,8 @@ std::vector<char*> Pointers(const std::vector<std::string>& strings) {
   return pointers;
 }
 
-// Where a program of this name may be, in the order of PATH; an empty element of PATH is the working directory.
+// Where a program of this name may be, in the order of PATH; an empty element of PATH is the working
+// directory.
 std::vector<std::string> ProgramPaths(const std::string& name) {
   if (name.find('/') != std::string::npos) return {name};
   const char* path = std::getenv("PATH");

@@ -7,18 +7,19 @@
 
 namespace ko {
 
-// Starts another program as a child. Nothing of this process's memory is copied (CLONE_VFORK), so the price does not
-// depend on its size. Returns when the program runs: a program that cannot be executed is the error returned here, not
-// an exit code.
+// Starts another program as a child. Nothing of this process's memory is copied (CLONE_VFORK), so the price
+// does not depend on its size. Returns when the program runs: a program that cannot be executed is the error
+// returned here, not an exit code.
 //
-// The program inherits the three standard streams and no other descriptor, the signal mask and ignored signals of this
-// process, and no handler.
+// The program inherits the three standard streams and no other descriptor, the signal mask and ignored
+// signals of this process, and no handler.
 //
-// Threads: any, also in a threaded program (this thread sleeps until the program runs). Fork: none. Signals: blocked
-// meanwhile. Crash: the child outlives this process unless die_with_parent is set.
-// Errors: InvalidArgument (no argv, an empty program name, a NUL byte in a string, a bad limit); what open(2), chdir(2),
-// setrlimit(2) and execve(2) list, with the stage and the object in the message: NotFound for no such program or folder,
-// PermissionDenied, ResourceExhausted (fds), Unavailable (EAGAIN). Then there is no child.
+// Threads: any, also in a threaded program (this thread sleeps until the program runs). Fork: none. Signals:
+// blocked meanwhile. Crash: the child outlives this process unless die_with_parent is set. Errors:
+// InvalidArgument (no argv, an empty program name, a NUL byte in a string, a bad limit); what open(2),
+// chdir(2), setrlimit(2) and execve(2) list, with the stage and the object in the message: NotFound for no
+// such program or folder, PermissionDenied, ResourceExhausted (fds), Unavailable (EAGAIN). Then there is no
+// child.
 absl::StatusOr<Child> Exec(const Command& command);
 
 }  // namespace ko

@@ -49,6 +49,17 @@ std::optional<int> ExitStatus::start_error() const {
   return kind_ == Kind::kNotStarted ? std::optional<int>(value_) : std::nullopt;
 }
 
+namespace {
+
+// Never OK, even for a number that is no errno.
+absl::StatusCode StartErrorCode(int error_number) {
+  if (error_number == EAGAIN) return absl::StatusCode::kUnavailable;
+  const absl::StatusCode code = absl::ErrnoToStatusCode(error_number);
+  return code == absl::StatusCode::kOk ? absl::StatusCode::kUnknown : code;
+}
+
+}  // namespace
+
 absl::Status ExitStatus::ToStatus() const {
   if (ok()) return absl::OkStatus();
   if (!reason_.ok()) return reason_;
@@ -56,8 +67,7 @@ absl::Status ExitStatus::ToStatus() const {
     case Kind::kSignaled:
       return absl::AbortedError(ToString());
     case Kind::kNotStarted:
-      return absl::Status(value_ == EAGAIN ? absl::StatusCode::kUnavailable : absl::ErrnoToStatusCode(value_),
-                          ToString());
+      return absl::Status(StartErrorCode(value_), ToString());
     case Kind::kExited:
     case Kind::kUnknown:
       break;

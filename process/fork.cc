@@ -5,10 +5,8 @@
 
 #include <cerrno>
 #include <csignal>
-#include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <iostream>
 #include <utility>
 #include <variant>
 
@@ -20,18 +18,12 @@
 #include "ko/os/threads.h"
 #include "ko/process/child_maker.h"
 #include "ko/process/child_report.h"
+#include "ko/process/flush_output.h"
 
 namespace ko {
 namespace {
 
 constexpr int kStartFailedCode = 127;
-
-// Output that is still in a buffer here would be printed by both processes.
-void FlushOutput() {
-  std::fflush(nullptr);
-  std::cout.flush();
-  std::clog.flush();
-}
 
 // The child's whole life, in the order in which it happens. It never returns.
 class ForkedChild {
@@ -55,8 +47,8 @@ class ForkedChild {
     if (::getppid() != parent_) ::_exit(kStartFailedCode);  // it died before the line above
   }
 
-  // exit() runs what was registered with atexit in reverse order, so this one, the first of the child's own, comes after
-  // the child's others and before the parent's, and ends the process there.
+  // exit() runs what was registered with atexit in reverse order, so this one, the first of the child's own,
+  // comes after the child's others and before the parent's, and ends the process there.
   void LeaveParentsExitHandlersAlone() {
     const auto leave = [](int code, void*) {
       FlushOutput();
@@ -72,7 +64,11 @@ class ForkedChild {
   }
 
   BodyResult RunBody() {
-    return Guarded([this] { return body_(); });
+    return Guarded([this] {
+      ChildBody body =
+          std::move(body_);  // what it captured is destroyed as it ends: a file stream, say, is flushed
+      return body();
+    });
   }
 
   template <class Run>
@@ -112,14 +108,14 @@ class ForkedChild {
 
 std::variant<Child, ExitStatus> TryFork(ChildBody body, ForkOptions options) {
   if (!body) {
-    return ExitStatus::NotStarted(EINVAL, "fork").WithReason(
-        absl::InvalidArgumentError("Fork: the body is empty"));
+    return ExitStatus::NotStarted(EINVAL, "fork")
+        .WithReason(absl::InvalidArgumentError("Fork: the body is empty"));
   }
   if (!options.allow_threads && os::HasOtherThreads()) {
     return ExitStatus::NotStarted(EDEADLK, "fork")
-        .WithReason(absl::FailedPreconditionError(
-            "Fork: this process has other threads, whose locks would stay locked in the child; fork before they are "
-            "started, or set ForkOptions::allow_threads"));
+        .WithReason(absl::FailedPreconditionError("Fork: this process has other threads, whose locks would "
+                                                  "stay locked in the child; fork before they are "
+                                                  "started, or set ForkOptions::allow_threads"));
   }
   absl::StatusOr<os::SharedMapping> report = os::SharedMapping::Create(ChildReport::kBytes);
   if (!report.ok()) return ExitStatus::NotStarted(ENOMEM, "mmap").WithReason(report.status());
@@ -130,7 +126,8 @@ std::variant<Child, ExitStatus> TryFork(ChildBody body, ForkOptions options) {
   {
     os::ScopedAllSignalsBlocked blocked;
     forked = os::ForkWithPidfd();
-    if (const auto* process = std::get_if<os::ForkedProcess>(&forked); process != nullptr && process->pid == 0) {
+    if (const auto* process = std::get_if<os::ForkedProcess>(&forked);
+        process != nullptr && process->pid == 0) {
       auto& page = *static_cast<ChildReport*>(report->data());
       ForkedChild(body, options, page, parent, blocked.previous()).Live();
     }

@@ -22,3 +22,13 @@ apt-get update
 packages=(bazel-bootstrap g++ procps clang-format-19)
 apt-get install --yes --no-install-recommends "${packages[@]}"
 apt-get clean
+
+# Debian's settings for building its own packages: pages of debugging output, and an option that Bazel no longer knows.
+sed -i '/--sandbox_debug/d; /--host_javabase/d' /etc/bazel/bazelrc
+# Its Java is newer than the Bazel, and would say so at every start of the server.
+if ! grep -q sun-misc-unsafe /etc/bazel/bazelrc; then
+  cat >>/etc/bazel/bazelrc <<RC
+startup --host_jvm_args=--enable-native-access=ALL-UNNAMED
+startup --host_jvm_args=--sun-misc-unsafe-memory-access=allow
+RC
+fi

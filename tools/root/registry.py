@@ -11,7 +11,7 @@ import shutil
 import sys
 
 DEBIAN = "/usr/share/bazel"
-STUB = "/ko/registry/stub"
+STUB = "/ko/stub"
 SOURCES = "/ko/sources"
 
 # name: (version, compatibility level, folder, direct dependencies, other versions that the graph asks for)
@@ -58,7 +58,7 @@ def module_text(name, version):
 
 def write_stub():
     stub = pathlib.Path(STUB)
-    stub.mkdir(parents=True)
+    stub.mkdir(parents=True, exist_ok=True)
     (stub / "BUILD").touch()
     (stub / "REPO.bazel").touch()
     (stub / "buildozer_binary.bzl").write_text(
@@ -67,10 +67,9 @@ def write_stub():
 
 
 def main():
-    base = pathlib.Path("/ko/registry")
-    shutil.rmtree(base, ignore_errors=True)
     write_stub()
-    registry = base / sys.argv[1]
+    registry = pathlib.Path("/ko/registry", sys.argv[1])
+    shutil.rmtree(registry, ignore_errors=True)
     for name, (version, _, folder, _, others) in MODULES.items():
         for each in [version, *others]:
             entry = registry / "modules" / name / each
@@ -79,7 +78,7 @@ def main():
             (entry / "source.json").write_text(json.dumps({"type": "local_path", "path": folder}))
     (registry / "bazel_registry.json").write_text(json.dumps({"module_base_path": "/"}))
     pathlib.Path("/etc/bazel.bazelrc").write_text(
-        f"common --registry=file://{registry}\ncommon --noenable_workspace\ncommon --nosandbox_debug\n"
+        f"common --registry=file://{registry}\ncommon --noenable_workspace\n"
     )
 
 

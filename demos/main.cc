@@ -1,0 +1,30 @@
+// The demo host: every demo that is built in stands in the table below; others come by --plugin=PATH.so.
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "demos/daemon/daemon.h"
+#include "demos/hello/hello.h"
+#include "demos/host/host.h"
+#include "demos/respawn/respawn.h"
+#include "demos/wait_all/wait_all.h"
+#include "demos/workers/workers.h"
+
+int main(int argc, char** argv) {
+  // `bazel run` starts programs somewhere else; a relative path is meant from where the user is.
+  if (const char* user_directory = std::getenv("BUILD_WORKING_DIRECTORY"); user_directory != nullptr) {
+    if (::chdir(user_directory) != 0) std::perror(user_directory);
+  }
+  std::vector<std::unique_ptr<ko::demos::Demo>> demos;
+  demos.push_back(std::make_unique<ko::demos::Hello>());
+  demos.push_back(std::make_unique<ko::demos::WaitAll>());
+  demos.push_back(std::make_unique<ko::demos::Daemon>());
+  demos.push_back(std::make_unique<ko::demos::Respawn>());
+  demos.push_back(std::make_unique<ko::demos::Workers>());
+  return ko::demos::RunHost(std::move(demos), std::vector<std::string>(argv + 1, argv + argc));
+}

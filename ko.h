@@ -1,0 +1,24 @@
+#ifndef KO_KO_H_
+#define KO_KO_H_
+
+// The facade: forked processes as easy as threads and as safe as a good supervisor. One include, one dependency
+// (@ko-process//:ko). Each module can also be had alone: //process, //signals, //proctitle, //ipc, //manager.
+
+// IWYU pragma: begin_exports
+#include "ko/ipc/job_queue.h"
+#include "ko/manager/process.h"
+#include "ko/manager/process_manager.h"
+#include "ko/manager/restart_policy.h"
+#include "ko/manager/self.h"
+#include "ko/process/child.h"
+#include "ko/process/command.h"
+#include "ko/process/daemonize.h"
+#include "ko/process/exec.h"
+#include "ko/process/exit_status.h"
+#include "ko/process/fork.h"
+#include "ko/process/stop_policy.h"
+#include "ko/proctitle/process_title.h"
+#include "ko/signals/signal_dispatcher.h"
+// IWYU pragma: end_exports
+
+#endif  // KO_KO_H_

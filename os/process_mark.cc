@@ -1,0 +1,52 @@
+#include "ko/os/process_mark.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <new>
+
+namespace ko::os {
+namespace {
+
+// The mark stands in a page that each child finds wiped, the last one given out in ordinary memory, which
+// children copy.
+using Mark = std::atomic<uint64_t>;
+constinit std::atomic<Mark*> marked_page = nullptr;
+constinit std::atomic<uint64_t> last_mark = 0;
+
+Mark* MapPage() {
+  void* page = ::mmap(nullptr, sizeof(Mark), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) return nullptr;
+  if (::madvise(page, sizeof(Mark), MADV_WIPEONFORK) != 0) {
+    ::munmap(page, sizeof(Mark));
+    return nullptr;
+  }
+  auto* mark = new (page) Mark(0);
+  Mark* other = nullptr;
+  // Release: pairs with the acquire loads of marked_page, for the zero that stands in the page.
+  if (marked_page.compare_exchange_strong(other, mark, std::memory_order_release,
+                                          std::memory_order_acquire)) {
+    return mark;
+  }
+  ::munmap(page, sizeof(Mark));  // another thread was first
+  return other;
+}
+
+uint64_t NewMark(Mark& mark) {
+  const uint64_t fresh = last_mark.fetch_add(1, std::memory_order_relaxed) + 1;
+  uint64_t other = 0;
+  return mark.compare_exchange_strong(other, fresh, std::memory_order_relaxed) ? fresh : other;
+}
+
+}  // namespace
+
+uint64_t ProcessMark() {
+  Mark* mark = marked_page.load(std::memory_order_acquire);  // pairs with MapPage
+  // Without memory for the page the pid serves, at the price of a system call.
+  if (mark == nullptr && (mark = MapPage()) == nullptr) return static_cast<uint64_t>(::getpid()) << 32;
+  const uint64_t value = mark->load(std::memory_order_relaxed);
+  return value != 0 ? value : NewMark(*mark);
+}
+
+}  // namespace ko::os

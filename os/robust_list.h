@@ -1,0 +1,49 @@
+#ifndef KO_OS_ROBUST_LIST_H_
+#define KO_OS_ROBUST_LIST_H_
+
+#include <linux/futex.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/status.h"
+
+namespace ko::os {
+
+// A futex word in shared memory that the kernel marks when the thread whose id stands in it ends:
+// FUTEX_OWNER_DIED takes the id's place, and where FUTEX_WAITERS is set one sleeper is woken. It has the
+// layout of the C library's robust mutexes, because a thread has one robust list for all.
+struct alignas(64) RobustFutex {
+  std::atomic<uint32_t> word;
+  uint32_t unused[5];
+  std::atomic<uintptr_t> previous;  // written by the C library for its neighbours in the list; never read
+  std::atomic<uintptr_t> next;      // written for the kernel; never read
+};
+inline constexpr long kRobustNodeOffset = offsetof(RobustFutex, next);
+
+// The calling thread's list head, which the kernel reads when the thread ends.
+// Errors: FailedPrecondition in a process that was made without the C library and has no list; Unimplemented
+// where the C library lays its mutexes out differently.
+absl::Status GetRobustListHead(robust_list_head** head);
+
+// Puts the calling thread's id into a word that stands at 0, and takes it off when the thread ends: by the
+// kernel's hand in whatever way it ends. `memory` keeps the word mapped meanwhile.
+//
+// Nothing is ever read from the futex's list pointers, so damage to the shared memory cannot spread into this
+// process. Threads: each has its own list. Fork: a child holds nothing. Signals: not from handlers. Crash: at
+// each instruction the word is either 0 or marked when the thread has ended. Errors: those of
+// GetRobustListHead, and FailedPrecondition in a thread that is about to end (in destructors of its
+// thread_local objects).
+absl::Status HoldRobustFutex(RobustFutex& futex, std::shared_ptr<const void> memory);
+
+// Back to 0. Does nothing for one that the calling thread does not hold.
+void ReleaseRobustFutex(RobustFutex& futex);
+
+// The one between `begin` and `end` that the calling thread holds, or null.
+RobustFutex* FindHeldRobustFutex(const void* begin, const void* end);
+
+}  // namespace ko::os
+
+#endif  // KO_OS_ROBUST_LIST_H_

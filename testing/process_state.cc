@@ -1,0 +1,87 @@
+#include "ko/testing/process_state.h"
+
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <cinttypes>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <filesystem>
+#include <system_error>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "ko/testing/read_all.h"
+
+namespace ko::testing {
+namespace {
+
+// Leaves the processor to whoever is waited for.
+void Yield() {
+  const timespec moment = {0, 100'000};
+  ::nanosleep(&moment, nullptr);
+}
+
+}  // namespace
+
+std::optional<ProcessState> ReadProcessState(pid_t pid) {
+  const std::string stat = ReadFile(absl::StrCat("/proc/", pid, "/stat"));
+  const size_t name_end = stat.rfind(')');  // the name may have parentheses and spaces in it
+  if (name_end == std::string::npos) return std::nullopt;
+  ProcessState state = {};
+  const int fields = std::sscanf(
+      stat.c_str() + name_end + 1,
+      " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %" SCNu64, &state.letter,
+      &state.parent, &state.process_group, &state.session, &state.start_time_ticks);
+  if (fields != 5) return std::nullopt;
+  return state;
+}
+
+bool AwaitProcess(pid_t pid, absl::FunctionRef<bool(const ProcessState&)> condition) {
+  for (;; Yield()) {
+    const std::optional<ProcessState> state = ReadProcessState(pid);
+    if (!state.has_value()) return false;
+    if (condition(*state)) return true;
+  }
+}
+
+bool AwaitState(pid_t pid, char letter) {
+  return AwaitProcess(pid, [letter](const ProcessState& state) { return state.letter == letter; });
+}
+
+void AwaitEnded(pid_t pid) {
+  AwaitProcess(pid, [](const ProcessState& state) { return state.letter == 'Z' || state.letter == 'X'; });
+}
+
+std::vector<pid_t> Children() {
+  std::vector<pid_t> children;
+  std::error_code error;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task", error)) {
+    const std::string list = ReadFile(task.path() / "children");
+    for (std::string_view word : absl::StrSplit(list, ' ', absl::SkipWhitespace())) {
+      pid_t pid;
+      if (absl::SimpleAtoi(word, &pid)) children.push_back(pid);
+    }
+  }
+  return children;
+}
+
+void AdoptOrphans() {
+  if (::prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) {
+    std::perror("AdoptOrphans: prctl");
+    std::abort();
+  }
+}
+
+std::string StatusLine(pid_t pid, const std::string& name) {
+  const std::string status = ReadFile(absl::StrCat("/proc/", pid, "/status"));
+  for (std::string_view line : absl::StrSplit(status, '\n')) {
+    if (absl::ConsumePrefix(&line, absl::StrCat(name, ":\t"))) return std::string(line);
+  }
+  return "";
+}
+
+}  // namespace ko::testing

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# test_workspace.sh TARGETS: tests them with WORKSPACE instead of MODULE.bazel. In the build root, which has no network,
+# the repositories that WORKSPACE names, and those that Bazel adds itself, are overridden by the root's own folders.
+set -euo pipefail
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+
+overrides=()
+if ./bazelw --help-root | grep -q '^  build root .*(ready)'; then
+  override() { overrides+=("--override_repository=$1=$2"); }
+  for name in abseil-cpp googletest google_benchmark; do override "$name" "/ko/sources/$name"; done
+  for name in cc java license proto python; do override "rules_$name" "/usr/share/bazel/rules/$name"; done
+  override platforms /usr/share/bazel/tools/platforms
+  override bazel_skylib /usr/share/bazel/tools/skylib
+  override bazel_features /usr/share/bazel/tools/features
+fi
+exec ./bazelw test --enable_workspace --noenable_bzlmod "${overrides[@]}" "$@"
