@@ -24,6 +24,8 @@ namespace ko {
 // ours.
 class StdioOpener {
  public:
+  static const std::string& Path(const Stdio& stdio) { return stdio.path_; }
+
   absl::Status Open(const Stdio& stdio, int stream) {
     switch (stdio.kind_) {
       case Stdio::Kind::kInherit:
@@ -35,7 +37,7 @@ class StdioOpener {
       case Stdio::Kind::kAppend:
         return OpenFile(stdio.path_, stream == 0 ? O_RDONLY : O_WRONLY | O_CREAT | O_APPEND);
       case Stdio::Kind::kFd:
-        return Duplicate(stdio.fd_);
+        return CopyFd(stdio.fd_);
       case Stdio::Kind::kPipe:
         break;
     }
@@ -56,15 +58,26 @@ class StdioOpener {
   absl::Status OpenPipe(int stream) {
     int fds[2];
     if (::pipe2(fds, O_CLOEXEC) != 0) return os::ErrnoStatus(errno, "pipe2");
-    ours = os::UniqueFd(fds[stream == 0 ? 1 : 0]);
-    const os::UniqueFd end(fds[stream == 0 ? 0 : 1]);
-    return Duplicate(end.get());
+    os::UniqueFd read(fds[0]), write(fds[1]);
+    theirs = std::move(stream == 0 ? read : write);
+    ours = std::move(stream == 0 ? write : read);
+    if (absl::Status moved = MoveAboveStdio(theirs); !moved.ok()) return moved;
+    return MoveAboveStdio(
+        ours);  // in the place of a stream that this process lacks it would get what that prints
   }
 
-  absl::Status Duplicate(int fd) {
-    theirs = os::UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
-    if (!theirs.valid()) return os::ErrnoStatus(errno, "fcntl(F_DUPFD_CLOEXEC)", absl::StrCat("fd ", fd));
+  static absl::Status MoveAboveStdio(os::UniqueFd& fd) {
+    if (fd.get() > 2) return absl::OkStatus();
+    absl::StatusOr<os::UniqueFd> copy = CopyAboveStdio(fd.get());
+    if (!copy.ok()) return copy.status();
+    fd = *std::move(copy);
     return absl::OkStatus();
+  }
+
+  static absl::StatusOr<os::UniqueFd> CopyAboveStdio(int fd) {
+    os::UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+    if (!copy.valid()) return os::ErrnoStatus(errno, "fcntl(F_DUPFD_CLOEXEC)", absl::StrCat("fd ", fd));
+    return copy;
   }
 };
 
@@ -86,6 +99,9 @@ absl::Status Check(const Command& command) {
     for (const std::string& variable : *command.env) {
       if (absl::Status ok = CheckNoNulByte(variable, "an environment variable"); !ok.ok()) return ok;
     }
+  }
+  for (const Stdio* stdio : {&command.stdin_from, &command.stdout_to, &command.stderr_to}) {
+    if (absl::Status ok = CheckNoNulByte(StdioOpener::Path(*stdio), "a stream's path"); !ok.ok()) return ok;
   }
   return CheckNoNulByte(command.cwd, "the working directory");
 }

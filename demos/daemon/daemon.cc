@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <cstdio>
+
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 #include "ko/ko.h"
@@ -24,6 +26,7 @@ int Daemon::Run() {
   }
   manager.SetProcessTitle("I am a daemon!").IgnoreError();
   absl::PrintF("The daemon runs with pid %d\n", ::getpid());
+  std::fflush(stdout);
   launch->Ready().IgnoreError();
 
   while (!manager.IsShuttingDown()) {

@@ -3,6 +3,8 @@
 
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "absl/flags/marshalling.h"
@@ -19,10 +21,13 @@ class FlagSet {
   // Binds --name to `*value`, whose present value is the default and which must outlive this.
   template <class T>
   void Add(std::string_view name, T* value, std::string_view help) {
-    flags_.push_back({std::string(name), std::string(help), absl::UnparseFlag(*value),
+    flags_.push_back({std::string(name), std::string(help), absl::UnparseFlag<T>(*value),
                       std::is_same_v<T, bool>,
                       [value](const std::string& text, std::string* error) {
-                        return absl::ParseFlag(text, value, error);
+                        T parsed = *value;  // a text that is no value leaves the flag as it was
+                        if (!absl::ParseFlag<T>(text, &parsed, error)) return false;
+                        *value = std::move(parsed);
+                        return true;
                       }});
   }
 
