@@ -31,7 +31,7 @@ constexpr int kOwnThreads = 1;
 constexpr unsigned kExiting = 0x4;
 
 bool IsExiting(int task_folder, const char* thread_id) {
-  char path[64];
+  char path[sizeof(dirent::d_name) + sizeof "/stat"];
   std::snprintf(path, sizeof path, "%s/stat", thread_id);
   const UniqueFd fd(::openat(task_folder, path, O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) return true;  // gone since
