@@ -50,7 +50,8 @@ void Ko(benchmark::State& state) {
   const Ballast ballast(state.range(0));
   for (auto _ : state) {
     absl::StatusOr<ko::Child> child = ko::Fork([] { return 7; });
-    Check(state, child.ok() && child->Wait().value_or(ko::ExitStatus::Unknown()) == ko::ExitStatus::Exited(7));
+    Check(state,
+          child.ok() && child->Wait().value_or(ko::ExitStatus::Unknown()) == ko::ExitStatus::Exited(7));
   }
 }
 
@@ -58,7 +59,8 @@ void KoManager(benchmark::State& state) {
   const Ballast ballast(state.range(0));
   ko::ProcessManager manager;
   for (auto _ : state) {
-    Check(state, manager.Fork([] { return 7; }).Wait().value_or(ko::ExitStatus::Unknown()) == ko::ExitStatus::Exited(7));
+    Check(state, manager.Fork([] { return 7; }).Wait().value_or(ko::ExitStatus::Unknown()) ==
+                     ko::ExitStatus::Exited(7));
   }
 }
 

@@ -18,7 +18,8 @@ std::string Path() {
 }
 
 void RunCommand(benchmark::State& state, std::vector<std::string> argv) {
-  const ko::Command command{.argv = std::move(argv), .stdout_to = ko::Stdio::Null(), .stderr_to = ko::Stdio::Null()};
+  const ko::Command command{
+      .argv = std::move(argv), .stdout_to = ko::Stdio::Null(), .stderr_to = ko::Stdio::Null()};
   for (auto _ : state) {
     absl::StatusOr<ko::Child> child = ko::Exec(command);
     if (!child.ok() || !child->Wait().value_or(ko::ExitStatus::Unknown()).ok()) {

@@ -88,7 +88,8 @@ TEST(HostTest, TwoDemosOfOneNameAreRefused) {
 TEST(HostTest, RelativePathsAreMeantFromWhereTheUserIs) {
   const testing::TempDir folder;
   folder.Write("one.txt", "a line\n");
-  RunningDemo demo({"run", "workers", "--path=.", "--out=result"}, {"BUILD_WORKING_DIRECTORY=" + folder.path()});
+  RunningDemo demo({"run", "workers", "--path=.", "--out=result"},
+                   {"BUILD_WORKING_DIRECTORY=" + folder.path()});
   const auto result = demo.Finish();
   EXPECT_TRUE(result.status.ok()) << result.err;
   std::ifstream file(folder.File("result"));

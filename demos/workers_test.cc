@@ -34,7 +34,8 @@ class WorkersTest : public testing::LeakCheckedTest {
     ASSERT_EQ(::mkdir(files_.File("sub folder").c_str(), 0755), 0);
     for (int i = 0; i < kFiles - 2; ++i) {
       std::string text;
-      for (int line = 0; line < i * 7 % 500; ++line) absl::StrAppend(&text, "line ", line, " of file ", i, "\n");
+      for (int line = 0; line < i * 7 % 500; ++line)
+        absl::StrAppend(&text, "line ", line, " of file ", i, "\n");
       files_.Write(absl::StrCat(i % 2 == 0 ? "" : "sub folder/", "file ", i), text);
     }
     files_.Write("name with a\nnewline and a \\", "one\ntwo");
@@ -134,7 +135,8 @@ TEST_F(WorkersTest, AJobThatAlwaysFailsIsReportedAfterThreeAttempts) {
   files_.Write("the bad one", "");
   const std::string attempts = results_.File("attempts");
   const std::string script = results_.Write(
-      "script", absl::StrCat("#!/bin/sh\ncase \"$1\" in *bad*) echo x >>", attempts, "; exit 3;; esac\n"), 0755);
+      "script", absl::StrCat("#!/bin/sh\ncase \"$1\" in *bad*) echo x >>", attempts, "; exit 3;; esac\n"),
+      0755);
   const auto result = RunDemo(Args({"--job=exec:" + script}));
   EXPECT_EQ(result.status, ExitStatus::Exited(1));
   EXPECT_THAT(result.err, AllOf(HasSubstr("the bad one: "), HasSubstr("exited with code 3")));
@@ -146,8 +148,9 @@ TEST_F(WorkersTest, AJobThatAlwaysFailsIsReportedAfterThreeAttempts) {
 TEST_F(WorkersTest, AnUnreadableFileIsReported) {
   // Root may read anything, so the file goes away after it has been listed.
   files_.Write("zz goes away", "");
-  const std::string script = results_.Write("script", absl::StrCat("#!/bin/sh\ncat \"$1\" || exit 1\nrm -f '",
-                                                                   files_.File("zz goes away"), "'\n"), 0755);
+  const std::string script = results_.Write(
+      "script", absl::StrCat("#!/bin/sh\ncat \"$1\" || exit 1\nrm -f '", files_.File("zz goes away"), "'\n"),
+      0755);
   const auto result = RunDemo(Args({"--workers=1", "--job=exec:" + script}));
   EXPECT_EQ(result.status, ExitStatus::Exited(1));
   EXPECT_THAT(result.err, HasSubstr("zz goes away"));
@@ -162,9 +165,11 @@ TEST_F(WorkersTest, ACommandThatIsNotThereIsNamed) {
 TEST_F(WorkersTest, SigtermLetsRunningJobsFinishAndLeavesTheRest) {
   const std::string started = results_.File("started"), finished = results_.File("finished");
   const std::string go = results_.File("go");
-  const std::string script = results_.Write(
-      "script", absl::StrCat("#!/bin/sh\necho x >>", started, "\nwhile [ ! -e ", go, " ]; do sleep 0.01; done\necho x >>",
-                             finished, "\n"), 0755);
+  const std::string script =
+      results_.Write("script",
+                     absl::StrCat("#!/bin/sh\necho x >>", started, "\nwhile [ ! -e ", go,
+                                  " ]; do sleep 0.01; done\necho x >>", finished, "\n"),
+                     0755);
   RunningDemo demo(Args({"--workers=2", "--job=exec:" + script}));
   while (testing::ReadFile(started).size() < 4) ::sched_yield();
   ASSERT_EQ(::kill(demo.pid(), SIGTERM), 0);
@@ -178,7 +183,8 @@ TEST_F(WorkersTest, SigtermLetsRunningJobsFinishAndLeavesTheRest) {
 }
 
 TEST_F(WorkersTest, JobsThatIgnoreSigtermEndWithTheGraceTime) {
-  const std::string script = results_.Write("script", "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n", 0755);
+  const std::string script =
+      results_.Write("script", "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n", 0755);
   RunningDemo demo(Args({"--workers=2", "--grace=200ms", "--job=exec:" + script}));
   ASSERT_NE(AwaitDescendantTitled(demo.pid(), "Job: "), 0);
   ASSERT_EQ(::kill(demo.pid(), SIGTERM), 0);
@@ -230,11 +236,16 @@ TEST_F(WorkersTest, BadFlagsAreNamed) {
     std::string flag;
     const char* said;
   } cases[] = {
-      {"--path=/nowhere/at/all", "/nowhere/at/all"}, {"--workers=0", "--workers=0"},
-      {"--workers=-1", "--workers=-1"},              {"--workers=10001", "--workers=10001"},
-      {"--job=dance", "--job=dance"},                {"--job=exec:", "--job=exec:"},
-      {"--queue=tcp:", "--queue=tcp:"},              {"--crash_percent=101", "--crash_percent=101"},
-      {"--grace=-1s", "--grace=-1s"},                {"--path=/dev/null", "/dev/null"},
+      {"--path=/nowhere/at/all", "/nowhere/at/all"},
+      {"--workers=0", "--workers=0"},
+      {"--workers=-1", "--workers=-1"},
+      {"--workers=10001", "--workers=10001"},
+      {"--job=dance", "--job=dance"},
+      {"--job=exec:", "--job=exec:"},
+      {"--queue=tcp:", "--queue=tcp:"},
+      {"--crash_percent=101", "--crash_percent=101"},
+      {"--grace=-1s", "--grace=-1s"},
+      {"--path=/dev/null", "/dev/null"},
   };
   for (const auto& each : cases) {
     const auto result = RunDemo({"run", "workers", each.flag});

@@ -28,8 +28,8 @@ enum class JobOutcome {
 class LeaseOwner {
  public:
   virtual ~LeaseOwner() = default;
-  // Ends the delivery. Called at most once for each lease in the process that received it; processes forked from that
-  // one may call it with their copies and are to be refused (FailedPrecondition) without an effect.
+  // Ends the delivery. Called at most once for each lease in the process that received it; processes forked
+  // from that one may call it with their copies and are to be refused (FailedPrecondition) without an effect.
   virtual absl::Status Settle(const JobLease& lease, JobOutcome outcome) = 0;
 };
 
@@ -46,9 +46,13 @@ class LeaseOwner {
 // A job that is destroyed without either goes back to the queue, as if its holder had died.
 // The body is a copy of the job's own: it stays readable after Ack and Nack.
 //
-// Threads: one at a time. Fork: a copy in a forked child can be read, but its Ack and Nack are FailedPrecondition and its
-// destructor does nothing. Signals: none. Crash: the job goes back to the queue. Errors: FailedPrecondition for a second
-// Ack or Nack, a moved-from job and in a forked child; else what the queue lists.
+// Threads: one at a time.
+// Fork: a copy in a forked child can be read; its Ack and Nack are FailedPrecondition, and nothing happens
+// when it is destroyed.
+// Signals: none.
+// Crash: the job goes back to the queue.
+// Errors: FailedPrecondition for a second Ack or Nack, a moved-from job and a forked copy; else what the
+// queue lists.
 class Job {
  public:
   Job(std::shared_ptr<LeaseOwner> owner, JobLease lease, std::string body)

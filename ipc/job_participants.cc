@@ -44,14 +44,16 @@ absl::StatusOr<uint32_t> JobParticipants::Join(std::shared_ptr<const void> memor
   TrimEnd();
   uint32_t slot = 0;
   // Acquire: pairs with ReleaseRobustFutex, which frees a slot without the lock.
-  while (slot < segment_.geometry.participants && at(slot).life.word.load(std::memory_order_acquire) != 0) ++slot;
+  while (slot < segment_.geometry.participants && at(slot).life.word.load(std::memory_order_acquire) != 0)
+    ++slot;
   if (slot == segment_.geometry.participants) {
     return absl::ResourceExhaustedError(absl::StrCat("the job queue has ", slot, " participants already"));
   }
   at(slot).sleep.store(0, kRelaxed);
   at(slot).woken.store(0, kRelaxed);
   header_.participants_end.store(std::max(end(), slot + 1), kRelaxed);
-  if (absl::Status status = os::HoldRobustFutex(at(slot).life, std::move(memory)); !status.ok()) return status;
+  if (absl::Status status = os::HoldRobustFutex(at(slot).life, std::move(memory)); !status.ok())
+    return status;
   for (uint32_t i = 0; i < end(); ++i) {
     if (SleepOf(at(i)) == JobSleep::kAwake) continue;
     Add(at(i).wake_word, 1);
@@ -70,7 +72,8 @@ void JobParticipants::TrimEnd() {
 absl::Status JobParticipants::SweepDead(absl::FunctionRef<absl::Status(uint32_t)> returned) {
   bool found = false;
   for (uint32_t slot = 0; slot < end(); ++slot) {
-    // Acquire: pairs with MarkDied of a thread that ended in order; the kernel orders the marks it makes itself.
+    // Acquire: pairs with MarkDied of a thread that ended in order; the kernel orders the marks it makes
+    // itself.
     if ((at(slot).life.word.load(std::memory_order_acquire) & FUTEX_OWNER_DIED) == 0) continue;
     found = true;
     if (absl::Status status = returned(slot); !status.ok()) return status;

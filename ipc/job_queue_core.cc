@@ -63,7 +63,8 @@ class JobQueueCore::Session {
     JobQueueCore* const core = std::exchange(core_, nullptr);
     if (core == nullptr) return;
     JobParticipants::WakeUps wake_ups;
-    if (core->participants_.HasUnwokenSleepers()) wake_ups = core->participants_.NextWakeUps(core->GetProspects());
+    if (core->participants_.HasUnwokenSleepers())
+      wake_ups = core->participants_.NextWakeUps(core->GetProspects());
     os::ReleaseRobustLock(core->segment_.header->lock);
     // Not under the lock, which the sleepers would run into.
     if (wake_ups.receiver != nullptr) os::FutexWake(*wake_ups.receiver, os::FutexScope::kShared, 1);
@@ -126,8 +127,8 @@ JobParticipants::Prospects JobQueueCore::GetProspects() const {
 
 absl::Status JobQueueCore::Publish(std::string_view body, absl::Duration timeout) {
   if (body.size() > segment_.geometry.max_body_bytes) {
-    return absl::InvalidArgumentError(absl::StrCat("a job of ", body.size(), " bytes; the limit of the queue is ",
-                                                   segment_.geometry.max_body_bytes));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a job of ", body.size(), " bytes; the limit of the queue is ", segment_.geometry.max_body_bytes));
   }
   Patience patience(timeout);
   uint64_t ticket = 0;
@@ -138,11 +139,13 @@ absl::Status JobQueueCore::Publish(std::string_view body, absl::Duration timeout
     if (closed()) return absl::FailedPreconditionError("the job queue is closed");
     if (jobs_.Fits(body.size())) return jobs_.Publish(body);
     if (patience.over()) {
-      return absl::ResourceExhaustedError(absl::StrCat("the job queue has no room for ", body.size(), " bytes"));
+      return absl::ResourceExhaustedError(
+          absl::StrCat("the job queue has no room for ", body.size(), " bytes"));
     }
     if (ticket == 0) ticket = participants_.NewTicket();
     os::FutexWaitList waits;
-    if (!participants_.StartSleep(session->self(), JobSleep::kPublisher, ticket, body.size(), waits)) continue;
+    if (!participants_.StartSleep(session->self(), JobSleep::kPublisher, ticket, body.size(), waits))
+      continue;
     session->Leave();
     waits.Sleep(patience.deadline());
   }
@@ -163,7 +166,8 @@ absl::StatusOr<Job> JobQueueCore::Receive(absl::Duration timeout, Interrupt inte
       session->Leave();
       return Job(shared_from_this(), lease, std::move(delivery->body));
     }
-    if (closed() && !jobs_.HasAny()) return absl::FailedPreconditionError("the job queue is closed and empty");
+    if (closed() && !jobs_.HasAny())
+      return absl::FailedPreconditionError("the job queue is closed and empty");
     if (patience.over()) return absl::DeadlineExceededError("no job has come");
     if (ticket == 0) ticket = participants_.NewTicket();
     os::FutexWaitList waits;
@@ -176,7 +180,8 @@ absl::StatusOr<Job> JobQueueCore::Receive(absl::Duration timeout, Interrupt inte
 
 absl::Status JobQueueCore::Settle(const JobLease& lease, JobOutcome outcome) {
   if (lease.token[1] != os::ProcessMark()) {
-    return absl::FailedPreconditionError("the job was received by another process, of which this one is a fork");
+    return absl::FailedPreconditionError(
+        "the job was received by another process, of which this one is a fork");
   }
   absl::StatusOr<Session> session = Session::Enter(*this);
   if (!session.ok()) return session.status();

@@ -19,8 +19,8 @@
 
 namespace ko {
 
-// What a SharedJobQueue and the jobs received from it own together: takes the lock around each operation, repairs what
-// the dead have left, sleeps and wakes. See SharedJobQueue for its contract.
+// What a SharedJobQueue and the jobs received from it own together: takes the lock around each operation,
+// repairs what the dead have left, sleeps and wakes. See SharedJobQueue for its contract.
 class JobQueueCore final : public LeaseOwner, public std::enable_shared_from_this<JobQueueCore> {
  public:
   JobQueueCore(os::SharedMapping mapping, const JobGeometry& geometry);

@@ -1,8 +1,5 @@
 #include "ko/ipc/job_segment.h"
 
-#include <algorithm>
-#include <limits>
-
 #include "absl/strings/str_cat.h"
 
 namespace ko {

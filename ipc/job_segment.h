@@ -11,12 +11,13 @@
 
 namespace ko {
 
-// How a SharedJobQueue lies in its shared memory: header, participants, jobs, heap, lease counts, block links, blocks.
+// How a SharedJobQueue lies in its shared memory: header, participants, jobs, heap, lease counts, block
+// links, blocks.
 //
-// The truth about the jobs is the state word of each job slot; each operation takes effect with one store to one of them.
-// What is called derived below follows from those words, and is made again after a process died inside the lock.
-// All of it is read and written under the lock, unless a comment says otherwise; fields are atomics so that a hostile
-// writer cannot change a value between its check and its use.
+// The truth about the jobs is the state word of each job slot; each operation takes effect with one store to
+// one of them. What is called derived below follows from those words, and is made again after a process died
+// inside the lock. All of it is read and written under the lock, unless a comment says otherwise; fields are
+// atomics so that a hostile writer cannot change a value between its check and its use.
 
 inline constexpr uint32_t kJobBlockBytes = 128;
 inline constexpr uint32_t kNoJobIndex = UINT32_MAX;  // end of a list
@@ -25,7 +26,8 @@ inline constexpr uint32_t kNoJobIndex = UINT32_MAX;  // end of a list
 enum class JobState : uint32_t { kFree = 0, kReady = 1, kLeased = 2 };
 
 constexpr uint64_t PackJobState(JobState state, uint32_t holder, uint32_t attempt) {
-  return static_cast<uint64_t>(attempt) << 32 | static_cast<uint64_t>(holder) << 2 | static_cast<uint64_t>(state);
+  return static_cast<uint64_t>(attempt) << 32 | static_cast<uint64_t>(holder) << 2 |
+         static_cast<uint64_t>(state);
 }
 constexpr JobState StateOf(uint64_t word) { return static_cast<JobState>(word & 3); }
 constexpr uint32_t HolderOf(uint64_t word) { return static_cast<uint32_t>(word) >> 2; }
@@ -33,11 +35,11 @@ constexpr uint32_t AttemptOf(uint64_t word) { return static_cast<uint32_t>(word 
 
 struct JobSlot {
   std::atomic<uint64_t> state;
-  std::atomic<uint64_t> id;           // the publication's number, from 1
+  std::atomic<uint64_t> id;  // the publication's number, from 1
   std::atomic<uint64_t> body_bytes;
   std::atomic<uint32_t> first_block;  // of the body's chain, kNoJobIndex for an empty body
   std::atomic<uint32_t> last_block;
-  std::atomic<uint32_t> next_free;    // derived
+  std::atomic<uint32_t> next_free;  // derived
   uint32_t unused;
 };
 
@@ -76,10 +78,12 @@ struct JobHeader {
   std::atomic<uint64_t> dropped;
   std::atomic<uint64_t> redelivered;
   std::atomic<uint32_t> closed;
-  std::atomic<uint32_t> damaged;     // a check has failed
-  std::atomic<uint32_t> unfinished;  // somebody died inside the lock, and the derived fields have to be made again
+  std::atomic<uint32_t> damaged;  // a check has failed
+  std::atomic<uint32_t>
+      unfinished;  // somebody died inside the lock, and the derived fields have to be made again
 
-  // The two counts above that job slots do not tell, as they are to be when `tally_slot` has got the state `tally_state`.
+  // The two counts above that job slots do not tell, as they are to be when `tally_slot` has got the state
+  // `tally_state`.
   std::atomic<uint32_t> tally_slot;
   std::atomic<uint64_t> tally_state;
   std::atomic<uint64_t> tally_dropped;
@@ -93,9 +97,9 @@ struct JobHeader {
   std::atomic<uint32_t> leased;
   std::atomic<uint32_t> free_slot;  // a list of the free ones below used_slots
   std::atomic<uint32_t> free_block;
-  std::atomic<uint32_t> listed_blocks;      // how many that list has
-  std::atomic<uint32_t> participants_end;   // no participant stands in this slot or a later one
-  std::atomic<uint32_t> unwoken_sleepers;   // that are asleep, with nobody about to wake them
+  std::atomic<uint32_t> listed_blocks;     // how many that list has
+  std::atomic<uint32_t> participants_end;  // no participant stands in this slot or a later one
+  std::atomic<uint32_t> unwoken_sleepers;  // that are asleep, with nobody about to wake them
   std::atomic<uint64_t> next_ticket;
 };
 

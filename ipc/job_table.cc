@@ -12,19 +12,22 @@ namespace {
 
 constexpr auto kRelaxed = std::memory_order_relaxed;  // under the lock, which orders them
 
-uint32_t BlocksFor(uint64_t bytes) { return static_cast<uint32_t>((bytes + kJobBlockBytes - 1) / kJobBlockBytes); }
+uint32_t BlocksFor(uint64_t bytes) {
+  return static_cast<uint32_t>((bytes + kJobBlockBytes - 1) / kJobBlockBytes);
+}
 
 bool Younger(const JobHeapEntry& a, const JobHeapEntry& b) { return a.id > b.id; }
 
 void Increment(std::atomic<uint32_t>& count) { count.store(count.load(kRelaxed) + 1, kRelaxed); }
 
-// A killed process leaves its stores up to an instruction. This keeps the compiler from moving those before it past those
-// after it.
+// A killed process leaves its stores up to an instruction. This keeps the compiler from moving those before
+// it past those after it.
 void KeepStoreOrder() { std::atomic_signal_fence(std::memory_order_seq_cst); }
 
 }  // namespace
 
-// The moment an operation takes effect: what the slot says is in memory before it, and whatever follows from it after.
+// The moment an operation takes effect: what the slot says is in memory before it, and whatever follows from
+// it after.
 void JobTable::Commit(JobSlot& job, uint64_t state) {
   KeepStoreOrder();
   job.state.store(state, kRelaxed);
@@ -82,7 +85,8 @@ absl::Status JobTable::TakeSlot(uint32_t* slot) {
     header_.used_slots.store(*slot + 1, kRelaxed);
   }
   if (*slot >= segment_.geometry.jobs) return segment_.Damaged("the list of free slots");
-  if (StateOf(segment_.jobs[*slot].state.load(kRelaxed)) != JobState::kFree) return segment_.Damaged("a free slot");
+  if (StateOf(segment_.jobs[*slot].state.load(kRelaxed)) != JobState::kFree)
+    return segment_.Damaged("a free slot");
   return absl::OkStatus();
 }
 
@@ -92,7 +96,8 @@ absl::Status JobTable::Publish(std::string_view body) {
   uint32_t slot;
   if (absl::Status status = TakeSlot(&slot); !status.ok()) return status;
 
-  // The head of the list of free blocks becomes the body's chain; until the commit it is still part of the list.
+  // The head of the list of free blocks becomes the body's chain; until the commit it is still part of the
+  // list.
   uint32_t next = header_.free_block.load(kRelaxed);
   const uint32_t first = blocks != 0 ? next : kNoJobIndex;
   uint32_t last = kNoJobIndex;
@@ -125,19 +130,22 @@ absl::StatusOr<JobTable::Delivery> JobTable::Take(uint32_t holder) {
   if (oldest.slot >= segment_.geometry.jobs) return segment_.Damaged("the order of ready jobs");
   JobSlot& job = segment_.jobs[oldest.slot];
   const uint64_t state = job.state.load(kRelaxed);
-  if (StateOf(state) != JobState::kReady || AttemptOf(state) > INT_MAX || job.id.load(kRelaxed) != oldest.id) {
+  if (StateOf(state) != JobState::kReady || AttemptOf(state) > INT_MAX ||
+      job.id.load(kRelaxed) != oldest.id) {
     return segment_.Damaged("a ready job");
   }
   // An attempt that cannot be counted any more stays the same.
   const uint32_t attempt = std::min<uint32_t>(AttemptOf(state) + 1, INT_MAX);
-  Delivery delivery{.slot = static_cast<uint32_t>(oldest.slot), .id = oldest.id, .attempt = attempt, .body = {}};
+  Delivery delivery{
+      .slot = static_cast<uint32_t>(oldest.slot), .id = oldest.id, .attempt = attempt, .body = {}};
   if (absl::Status status = ReadBody(job, &delivery.body); !status.ok()) return status;
 
   const uint64_t leased = PackJobState(JobState::kLeased, holder, attempt);
   if (attempt == 1) {
     Commit(job, leased);
   } else {
-    CommitCounted(delivery.slot, leased, header_.dropped.load(kRelaxed), header_.redelivered.load(kRelaxed) + 1);
+    CommitCounted(delivery.slot, leased, header_.dropped.load(kRelaxed),
+                  header_.redelivered.load(kRelaxed) + 1);
   }
   std::pop_heap(segment_.heap, segment_.heap + ready, Younger);
   header_.ready.store(ready - 1, kRelaxed);
@@ -150,7 +158,8 @@ absl::Status JobTable::ReadBody(const JobSlot& job, std::string* body) const {
   size_t left = job.body_bytes.load(kRelaxed);
   if (left > segment_.geometry.max_body_bytes) return segment_.Damaged("the size of a body");
   body->reserve(left);
-  for (uint32_t block = job.first_block.load(kRelaxed); left != 0; block = segment_.links[block].load(kRelaxed)) {
+  for (uint32_t block = job.first_block.load(kRelaxed); left != 0;
+       block = segment_.links[block].load(kRelaxed)) {
     if (block >= segment_.geometry.blocks) return segment_.Damaged("the blocks of a body");
     const size_t piece = std::min<size_t>(left, kJobBlockBytes);
     body->append(segment_.blocks + size_t{block} * kJobBlockBytes, piece);
@@ -159,10 +168,12 @@ absl::Status JobTable::ReadBody(const JobSlot& job, std::string* body) const {
   return absl::OkStatus();
 }
 
-absl::Status JobTable::Settle(uint32_t slot, uint64_t id, uint32_t attempt, uint32_t holder, JobOutcome outcome) {
+absl::Status JobTable::Settle(uint32_t slot, uint64_t id, uint32_t attempt, uint32_t holder,
+                              JobOutcome outcome) {
   if (slot >= segment_.geometry.jobs) return absl::InvalidArgumentError("a lease of another queue");
   JobSlot& job = segment_.jobs[slot];
-  if (job.state.load(kRelaxed) != PackJobState(JobState::kLeased, holder, attempt) || job.id.load(kRelaxed) != id) {
+  if (job.state.load(kRelaxed) != PackJobState(JobState::kLeased, holder, attempt) ||
+      job.id.load(kRelaxed) != id) {
     return absl::NotFoundError("the lease has been lost: the thread that received the job has ended");
   }
   if (outcome == JobOutcome::kRequeue) {

@@ -13,11 +13,14 @@
 
 namespace ko {
 
-// The jobs of a segment, their order and their storage. Bodies are chains of blocks of one size, so storage never
-// fragments.
+// The jobs of a segment, their order and their storage. Bodies are chains of blocks of one size, so storage
+// never fragments.
 //
-// Threads: under the queue's lock. Fork: none. Signals: none. Crash: each operation takes effect with one store; Rebuild
-// makes the rest follow. Errors: DataLoss from each where an index or a size does not fit.
+// Threads: under the queue's lock.
+// Fork: none.
+// Signals: none.
+// Crash: each operation takes effect with one store; Rebuild makes the rest follow.
+// Errors: DataLoss from each where an index or a size does not fit.
 class JobTable {
  public:
   explicit JobTable(const JobSegment& segment) : segment_(segment), header_(*segment.header) {}
@@ -43,8 +46,8 @@ class JobTable {
   // Makes all jobs ready that the participant holds.
   absl::Status ReturnAll(uint32_t holder);
 
-  // Makes the derived fields from the state words, after a death inside the lock. Takes a time that grows with the number
-  // of slots and blocks ever used at the same time.
+  // Makes the derived fields from the state words, after a death inside the lock. Takes a time that grows
+  // with the number of slots and blocks ever used at the same time.
   absl::Status Rebuild();
 
  private:

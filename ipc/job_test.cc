@@ -56,12 +56,15 @@ TEST_F(JobTest, NackSaysWhereItGoes) {
   EXPECT_THAT(Make(1).Nack(), IsOk());
   EXPECT_THAT(Make(2).Nack(true), IsOk());
   EXPECT_THAT(Make(3).Nack(false), IsOk());
-  EXPECT_THAT(owner_->settled, ElementsAre(std::pair(1, JobOutcome::kRequeue), std::pair(2, JobOutcome::kRequeue),
-                                           std::pair(3, JobOutcome::kDrop)));
+  EXPECT_THAT(owner_->settled,
+              ElementsAre(std::pair(1, JobOutcome::kRequeue), std::pair(2, JobOutcome::kRequeue),
+                          std::pair(3, JobOutcome::kDrop)));
 }
 
 TEST_F(JobTest, AnUnsettledOneGoesBackWhenItIsDestroyed) {
-  { const Job job = Make(); }
+  {
+    const Job job = Make();
+  }
   EXPECT_THAT(owner_->settled, ElementsAre(std::pair(7, JobOutcome::kRequeue)));
 }
 

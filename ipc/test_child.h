@@ -8,8 +8,8 @@
 
 namespace ko {
 
-// A forked child of a test, beside the test: it runs `body`, whose result is its exit code, and is killed and reaped by
-// the destructor at the latest. It dies with the test.
+// A forked child of a test, beside the test: it runs `body`, whose result is its exit code, and is killed and
+// reaped by the destructor at the latest. It dies with the test.
 class TestChild {
  public:
   explicit TestChild(absl::FunctionRef<int()> body);
@@ -18,8 +18,8 @@ class TestChild {
   ~TestChild();
 
   pid_t pid() const { return pid_; }
-  void Kill() const;    // SIGKILL, which takes effect some time later
-  int Wait();           // the exit code, or minus the signal
+  void Kill() const;  // SIGKILL, which takes effect some time later
+  int Wait();         // the exit code, or minus the signal
   int KillAndWait();
 
  private:

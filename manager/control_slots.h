@@ -13,7 +13,7 @@ namespace ko {
 
 // What a child tells its manager while it lives, in memory that the two share. Zeroed memory is a child that has said
 // nothing. Crash: a single store each, so there is nothing half-said.
-struct alignas(64) ControlSlot {  // a cache line of its own
+struct alignas(64) ControlSlot {        // a cache line of its own
   std::atomic<uint32_t> ready_attempt;  // the attempt that is ready; attempts count from 1
 };
 
@@ -21,7 +21,8 @@ struct alignas(64) ControlSlot {  // a cache line of its own
 class ControlSlotRef {
  public:
   ControlSlotRef() = default;
-  ControlSlotRef(std::shared_ptr<os::SharedMapping> page, ControlSlot* slot) : page_(std::move(page)), slot_(slot) {}
+  ControlSlotRef(std::shared_ptr<os::SharedMapping> page, ControlSlot* slot)
+      : page_(std::move(page)), slot_(slot) {}
 
   ControlSlot* operator->() const { return slot_; }
   ControlSlot* get() const { return slot_; }

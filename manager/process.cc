@@ -13,7 +13,8 @@ namespace {
 using State = ProcessRecord::State;
 
 absl::Status StillRunning(absl::Duration timeout, std::string_view what) {
-  return absl::DeadlineExceededError(absl::StrCat("Process: ", what, " after ", absl::FormatDuration(timeout)));
+  return absl::DeadlineExceededError(
+      absl::StrCat("Process: ", what, " after ", absl::FormatDuration(timeout)));
 }
 
 }  // namespace
@@ -53,40 +54,44 @@ Process& Process::OnReady(absl::AnyInvocable<void()> handler) {
                      [handler = std::move(handler)](const ExitStatus&) mutable { handler(); }});
 }
 
+// Here and below: a handler may destroy this handle, and the manager.
 absl::StatusOr<ExitStatus> Process::Wait(absl::Duration timeout) {
+  const std::shared_ptr<ProcessRecord> record = record_;
   absl::StatusOr<std::shared_ptr<Supervisor>> supervisor = GetSupervisor();
   if (!supervisor.ok()) {
-    if (record_ != nullptr && record_->state == State::kEnded) return *record_->status;
+    if (record != nullptr && record->state == State::kEnded) return *record->status;
     return supervisor.status();
   }
-  const auto ended = [this] { return record_->state == State::kEnded; };
+  const auto ended = [&] { return record->state == State::kEnded; };
   absl::StatusOr<bool> done = (*supervisor)->RunUntil(ended, os::Deadline::After(timeout));
+  if (ended()) return *record->status;
   if (!done.ok()) return done.status();
-  if (!*done) return StillRunning(timeout, "still running");
-  return *record_->status;
+  return StillRunning(timeout, "still running");
 }
 
 absl::Status Process::WaitReady(absl::Duration timeout) {
+  const std::shared_ptr<ProcessRecord> record = record_;
   absl::StatusOr<std::shared_ptr<Supervisor>> supervisor = GetSupervisor();
   if (!supervisor.ok()) return supervisor.status();
   // Between two attempts, it is the next one that is awaited.
-  const int attempt = record_->attempt + (record_->state == State::kAwaitingRestart ? 1 : 0);
-  const auto ready = [&] { return record_->last_ready_attempt >= attempt; };
+  const int attempt = record->attempt + (record->state == State::kAwaitingRestart ? 1 : 0);
+  const auto ready = [&] { return record->last_ready_attempt >= attempt; };
   const auto ended = [&] {
-    return record_->state == State::kEnded || record_->attempt > attempt ||
-           (record_->attempt == attempt && record_->state != State::kRunning);
+    return record->state == State::kEnded || record->attempt > attempt ||
+           (record->attempt == attempt && record->state != State::kRunning);
   };
   absl::StatusOr<bool> done =
       (*supervisor)->RunUntil([&] { return ready() || ended(); }, os::Deadline::After(timeout));
-  if (!done.ok()) return done.status();
   if (ready()) return absl::OkStatus();
+  if (!done.ok()) return done.status();
   if (!*done) return StillRunning(timeout, "not ready");
-  return absl::AbortedError(
-      absl::StrCat("Process: ended before it was ready: ", record_->status.has_value() ? record_->status->ToString() : ""));
+  return absl::AbortedError(absl::StrCat("Process: ended before it was ready: ",
+                                         record->status.has_value() ? record->status->ToString() : ""));
 }
 
 bool Process::IsReady() const {
-  return record_ != nullptr && record_->state == State::kRunning && record_->last_ready_attempt == record_->attempt;
+  return record_ != nullptr && record_->state == State::kRunning &&
+         record_->last_ready_attempt == record_->attempt;
 }
 
 absl::Status Process::Kill(int signo) {
@@ -98,6 +103,7 @@ absl::Status Process::Kill(int signo) {
 }
 
 absl::StatusOr<ExitStatus> Process::Stop(StopPolicy policy) {
+  if (absl::Status valid = Supervisor::CheckSignal(policy.signal); !valid.ok()) return valid;
   if (absl::StatusOr<std::shared_ptr<Supervisor>> supervisor = GetSupervisor(); supervisor.ok()) {
     (*supervisor)->RequestStop(record_, policy);
   }

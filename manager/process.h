@@ -27,13 +27,17 @@ class Supervisor;
 //   if (absl::Status ready = process.WaitReady(absl::Seconds(5)); !ready.ok()) ...
 //
 // Handlers run inside Dispatch and Wait calls (of the manager or of any of its processes), on the caller's thread, exactly
-// once for each event, whichever call noticed it; one that is added after the event gets its turn in the next such call.
+// once for each event, whichever call noticed it; one that is added after the end gets its turn in the next such call.
 // OnSuccess, OnError and OnExit are called at the end of every attempt, OnSuccess or OnError first.
+//
+// A handler may do anything: start, stop and wait for processes, add handlers, throw (the others then run in the next
+// such call), destroy the handle that is waited on, and destroy the manager.
 //
 // Threads: the manager's. Fork: a child's copies are of no use: FailedPrecondition. Signals: waits go on after a signal,
 // whose handlers on the manager run. Crash: children die with the manager (SIGKILL).
 // Errors: FailedPrecondition for a default-constructed or moved-from one, outside the manager's process, and, where the
-// end is not known already, after the manager is gone. Others are listed below.
+// end is not known already, after the manager is gone; Cancelled where a handler destroys the manager during a wait.
+// Others are listed below.
 class Process {
  public:
   Process() = default;
@@ -56,7 +60,8 @@ class Process {
   // policy says; to end it for good, Stop it. Errors: InvalidArgument for a number that is no signal.
   absl::Status Kill(int signo = SIGTERM);
 
-  // Ends the process for good: the policy's signal, the grace time, SIGKILL. Waits for the end.
+  // Ends the process for good: the policy's signal, the grace time, SIGKILL. Waits for the end. A second call with a
+  // shorter grace makes haste. Errors: InvalidArgument for a policy whose signal is none.
   absl::StatusOr<ExitStatus> Stop(StopPolicy policy = {});
 
   pid_t pid() const;                              // of the running attempt; 0 where none runs

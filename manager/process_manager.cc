@@ -25,19 +25,22 @@ ProcessManager& ProcessManager::operator=(ProcessManager&& other) noexcept {
 
 ProcessManager::~ProcessManager() { supervisor_->Close(); }
 
-Process ProcessManager::Fork(ManagedBody body) { return Process(supervisor_->Start(std::move(body), std::nullopt)); }
+Process ProcessManager::Fork(ManagedBody body) {
+  return Process(supervisor_->Start(std::move(body), std::nullopt));
+}
 
 Process ProcessManager::Spawn(ManagedBody body, RestartPolicy policy) {
   return Process(supervisor_->Start(std::move(body), policy));
 }
 
 absl::Status ProcessManager::Wait(absl::Duration timeout) {
-  const auto nothing_left = [this] { return size() == 0; };
-  absl::StatusOr<bool> done = supervisor_->RunUntil(nothing_left, os::Deadline::After(timeout));
+  const std::shared_ptr<Supervisor> supervisor = supervisor_;  // a handler may destroy or move this manager
+  const auto nothing_left = [&] { return supervisor->size() == 0; };
+  absl::StatusOr<bool> done = supervisor->RunUntil(nothing_left, os::Deadline::After(timeout));
   if (!done.ok()) return done.status();
   if (*done) return absl::OkStatus();
-  return absl::DeadlineExceededError(
-      absl::StrCat("ProcessManager: ", size(), " processes are left after ", absl::FormatDuration(timeout)));
+  return absl::DeadlineExceededError(absl::StrCat(
+      "ProcessManager: ", supervisor->size(), " processes are left after ", absl::FormatDuration(timeout)));
 }
 
 absl::StatusOr<int> ProcessManager::Dispatch(absl::Duration timeout) {
@@ -53,25 +56,27 @@ void ProcessManager::OnShutdown(absl::AnyInvocable<void()> handler) {
 }
 
 absl::Status ProcessManager::Shutdown(StopPolicy policy) {
-  if (absl::Status open = supervisor_->EnsureOpen(); !open.ok()) return open;
+  if (absl::Status valid = Supervisor::CheckSignal(policy.signal); !valid.ok()) return valid;
+  supervisor_->EnsureOwned();
   supervisor_->BeginShutdown(policy);
   return Wait();
 }
 
-bool ProcessManager::IsShuttingDown() const {
-  return supervisor_->IsOwnedByThisProcess() && supervisor_->shutting_down();
-}
+bool ProcessManager::IsShuttingDown() const { return supervisor_->shutting_down(); }
 
-void ProcessManager::SetStopPolicy(StopPolicy policy) { supervisor_->set_stop_policy(policy); }
+void ProcessManager::SetStopPolicy(StopPolicy policy) { supervisor_->SetStopPolicy(policy); }
 
 absl::StatusOr<DaemonLaunch> ProcessManager::Daemonize(DaemonOptions options) {
   if (HasAlive()) {
     return absl::FailedPreconditionError(
         absl::StrCat("ProcessManager: ", size(), " children are alive, which the daemon could not wait for"));
   }
+  supervisor_->EnsureOwned();
   supervisor_->ReleaseKernelSide();
   absl::StatusOr<DaemonLaunch> launch = ko::Daemonize(std::move(options));
   if (launch.ok()) supervisor_->AdoptCurrentProcess();
+  supervisor_->EnsureOpen()
+      .IgnoreError();  // a SIGTERM is heard from now on; the next call tells what is wrong
   return launch;
 }
 

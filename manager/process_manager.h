@@ -53,26 +53,30 @@ class ProcessManager {
   // failed start.
   Process Spawn(ManagedBody body, RestartPolicy policy = {});
 
-  // Waits until no process is left, neither running nor about to be restarted. Errors: DeadlineExceeded.
+  // Waits until no process is left, neither running nor about to be restarted. Errors: DeadlineExceeded; Cancelled, here
+  // and in Dispatch, where a handler destroyed the manager.
   absl::Status Wait(absl::Duration timeout = absl::InfiniteDuration());
   // Handles what has happened, or, where nothing has, what happens first within `timeout`; runs handlers. How many events
   // there were, 0 when the time was over. For loops of one's own.
   absl::StatusOr<int> Dispatch(absl::Duration timeout = absl::ZeroDuration());
-  // Readable when Dispatch has something to do. -1 where there are no descriptors left.
+  // Readable when Dispatch has something to do. -1 where there are no descriptors left. Another one after Daemonize.
   int poll_fd();
 
   size_t size() const;  // processes that run or will be started again, as of the last Dispatch or Wait
   bool HasAlive() const { return size() > 0; }
 
-  // `handler` runs when a shutdown begins, before any child is told. Several run in order.
+  // `handler` runs when a shutdown begins, before any child is told; from this call on a SIGTERM finds it. Several run in
+  // order; one that is added after the beginning runs in the next Dispatch or Wait.
   void OnShutdown(absl::AnyInvocable<void()> handler);
-  // Shuts down as on SIGTERM, and waits for the end. Called again, with a shorter grace, it makes haste.
+  // Shuts down as on SIGTERM, and waits for the end. Called again, with a shorter grace, it makes haste. Errors:
+  // InvalidArgument for a policy whose signal is none.
   absl::Status Shutdown(StopPolicy policy = {});
   bool IsShuttingDown() const;
   // The policy for SIGTERM, SIGINT and destruction.
   void SetStopPolicy(StopPolicy policy);
 
-  // See daemonize.h. Refused with FailedPrecondition while there are children: they would not be the daemon's.
+  // See daemonize.h. Refused with FailedPrecondition while there are children: they would not be the daemon's. Handlers of
+  // OnShutdown are kept; signals() is a new one in the daemon, without handlers.
   absl::StatusOr<DaemonLaunch> Daemonize(DaemonOptions options = {});
 
   absl::Status SetProcessTitle(std::string_view title);

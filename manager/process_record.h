@@ -39,22 +39,22 @@ struct ProcessRecord {
   };
 
   std::weak_ptr<Supervisor> supervisor;
-  uint64_t id = 0;                   // in the order of the first starts
+  uint64_t id = 0;  // in the order of the first starts
   ManagedBody body;
   std::optional<RestartTracker> restart;  // none: it runs once
   ControlSlotRef control;
 
   State state = State::kRunning;
   std::optional<Child> child;  // while kRunning
-  pid_t pid = 0;               // the same, readable in the child's own copy too
+  pid_t pid = 0;               // the same; 0 where none runs
   int attempt = 0;
   int restarts = 0;
   int last_ready_attempt = 0;
   absl::Duration started_at = absl::ZeroDuration();
   std::optional<ExitStatus> status;  // of the last attempt that ended
 
-  bool stopping = false;                                  // asked to end; never restarted
-  absl::Duration timer_at = absl::InfiniteDuration();     // the restart, or the end of the grace time
+  bool stopping = false;                               // asked to end; never restarted
+  absl::Duration timer_at = absl::InfiniteDuration();  // the restart, or the end of the grace time
 
   // Shared, because a handler may add or remove others, itself too, while it runs.
   std::vector<std::shared_ptr<ProcessHandler>> handlers;

@@ -19,7 +19,8 @@ absl::Status RestartPolicy::Validate() const {
     return absl::InvalidArgumentError("RestartPolicy: max_delay is infinite or below initial_delay");
   }
   if (!(delay_factor >= 1)) return absl::InvalidArgumentError("RestartPolicy: delay_factor is below 1");
-  if (!(jitter >= 0 && jitter <= 1)) return absl::InvalidArgumentError("RestartPolicy: jitter is outside [0, 1]");
+  if (!(jitter >= 0 && jitter <= 1))
+    return absl::InvalidArgumentError("RestartPolicy: jitter is outside [0, 1]");
   if (stable_after < absl::ZeroDuration()) {
     return absl::InvalidArgumentError("RestartPolicy: stable_after is negative");
   }
@@ -40,8 +41,8 @@ bool RestartTracker::Wants(const ExitStatus& status) const {
   return true;
 }
 
-RestartTracker::Decision RestartTracker::OnEnd(const ExitStatus& status, absl::Duration run_time, absl::Duration now,
-                                               double random) {
+RestartTracker::Decision RestartTracker::OnEnd(const ExitStatus& status, absl::Duration run_time,
+                                               absl::Duration now, double random) {
   if (!Wants(status)) return {Action::kStayDown};
   if (policy_.max_restarts != RestartPolicy::kUnlimited) {
     while (!restarts_.empty() && restarts_.front() <= now - policy_.window) restarts_.pop_front();
@@ -51,7 +52,8 @@ RestartTracker::Decision RestartTracker::OnEnd(const ExitStatus& status, absl::D
   if (run_time >= policy_.stable_after) next_delay_ = policy_.initial_delay;
   const absl::Duration delay = next_delay_ * (1 + policy_.jitter * (2 * random - 1));
   // An initial delay of zero grows from a millisecond, or it would not grow.
-  next_delay_ = std::min(std::max(next_delay_, absl::Milliseconds(1)) * policy_.delay_factor, policy_.max_delay);
+  next_delay_ =
+      std::min(std::max(next_delay_, absl::Milliseconds(1)) * policy_.delay_factor, policy_.max_delay);
   return {Action::kRestart, delay};
 }
 

@@ -12,8 +12,10 @@ namespace ko {
 absl::StatusOr<std::unique_ptr<Self>> Self::Create(int attempt, ControlSlotRef control, os::EventFd bell) {
   absl::StatusOr<SignalDispatcher> signals = SignalDispatcher::Create();
   if (!signals.ok()) return signals.status();
-  auto self = std::unique_ptr<Self>(new Self(attempt, std::move(control), std::move(bell), *std::move(signals)));
-  absl::Status on = self->signals_.On(SIGTERM, [self = self.get()](const SignalInfo&) { self->should_shutdown_ = true; });
+  auto self =
+      std::unique_ptr<Self>(new Self(attempt, std::move(control), std::move(bell), *std::move(signals)));
+  absl::Status on =
+      self->signals_.On(SIGTERM, [self = self.get()](const SignalInfo&) { self->should_shutdown_ = true; });
   if (!on.ok()) return on;
   return self;
 }

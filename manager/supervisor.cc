@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
 #include "ko/os/terminal_interrupt.h"
 #include "ko/process/fork.h"
 
@@ -22,6 +23,13 @@ constexpr uint64_t kTimerToken = 1;
 constexpr uint64_t kBellToken = 2;
 constexpr uint64_t kFirstRecordId = 16;
 
+// How many events a round takes from the kernel.
+constexpr size_t kBatch = 64;
+
+absl::Status ClosedByHandler() {
+  return absl::CancelledError("ProcessManager: destroyed by one of its handlers");
+}
+
 }  // namespace
 
 Supervisor::Supervisor() : owner_(::getpid()), next_id_(kFirstRecordId) {}
@@ -30,9 +38,13 @@ Supervisor::~Supervisor() { Close(); }
 
 bool Supervisor::IsOwnedByThisProcess() const { return owner_ == ::getpid(); }
 
-absl::Status Supervisor::EnsureOpen() {
+void Supervisor::EnsureOwned() {
   if (!IsOwnedByThisProcess()) DropEverything();
-  if (kernel_.has_value()) return absl::OkStatus();
+}
+
+absl::Status Supervisor::EnsureOpen() {
+  EnsureOwned();
+  if (kernel_ != nullptr) return absl::OkStatus();
 
   absl::StatusOr<os::Epoll> epoll = os::Epoll::Create();
   if (!epoll.ok()) return epoll.status();
@@ -46,9 +58,11 @@ absl::Status Supervisor::EnsureOpen() {
   if (absl::Status added = epoll->Add(timer->fd(), kTimerToken); !added.ok()) return added;
   if (absl::Status added = epoll->Add(bell->fd(), kBellToken); !added.ok()) return added;
 
-  kernel_.emplace(*std::move(epoll), *std::move(timer), *std::move(bell), *std::move(signals));
+  kernel_ = std::make_shared<Kernel>(
+      Kernel{*std::move(epoll), *std::move(timer), *std::move(bell), *std::move(signals)});
   absl::Status subscribed = SubscribeSignals();
   if (!subscribed.ok()) kernel_.reset();
+  RingForUntold();
   return subscribed;
 }
 
@@ -61,7 +75,10 @@ absl::Status Supervisor::SubscribeSignals() {
 
 // What was copied from the parent is nothing of this process's.
 void Supervisor::DropEverything() {
-  for (const auto& [id, record] : records_) record->child.reset();
+  for (const auto& [id, record] : records_) {
+    record->child.reset();
+    record->supervisor.reset();
+  }
   records_.clear();
   not_ready_.clear();
   timers_.clear();
@@ -71,7 +88,7 @@ void Supervisor::DropEverything() {
   kernel_.reset();
   control_slots_ = ControlSlots();
   fd_limit_.Restore();
-  fd_limit_ = os::FdLimit();
+  stop_policy_ = {};
   shutting_down_ = false;
   owner_ = ::getpid();
 }
@@ -88,7 +105,9 @@ std::shared_ptr<ProcessRecord> Supervisor::Start(ManagedBody body, std::optional
   records_.emplace(record->id, record);
 
   const auto refuse = [&](int error_number, absl::Status why) {
+    record->attempt = 1;  // which failed
     OnAttemptEnd(record, ExitStatus::NotStarted(error_number, "start").WithReason(std::move(why)));
+    RingForUntold();
     return record;
   };
   if (!open.ok()) return refuse(EMFILE, std::move(open));
@@ -103,6 +122,7 @@ std::shared_ptr<ProcessRecord> Supervisor::Start(ManagedBody body, std::optional
   record->control = *std::move(control);
   if (policy.has_value()) record->restart.emplace(*policy);
   StartAttempt(record);
+  RingForUntold();
   return record;
 }
 
@@ -128,7 +148,7 @@ void Supervisor::StartAttempt(const RecordPtr& record) {
   fd_limit_.MakeRoomBeyond(child.pidfd());
   record->pid = child.pid();
   record->child = std::move(child);
-  not_ready_.insert(record);
+  if (record->body.takes_self()) not_ready_.insert(record);
 }
 
 std::variant<Child, ExitStatus> Supervisor::ForkAttempt(const RecordPtr& record) {
@@ -186,19 +206,34 @@ void Supervisor::EndForGood(const RecordPtr& record) {
   records_.erase(record->id);
 }
 
-absl::Status Supervisor::Kill(ProcessRecord& record, int signo) {
-  if (signo <= 0 || signo > SIGRTMAX) {
-    return absl::InvalidArgumentError("Process: Kill was given a number that is no signal");
+// Stopped while it waits for its next attempt: the last one's end, which was told as one of several, has become the end.
+void Supervisor::EndBetweenAttempts(const RecordPtr& record) {
+  const auto untold_end = std::find_if(events_.begin(), events_.end(), [&](const Event& event) {
+    return event.record == record && event.kind == ProcessHandler::Event::kExit;
+  });
+  if (untold_end != events_.end()) {
+    untold_end->is_last_exit = true;
+  } else {
+    record->exit_announced = true;
+    record->handlers.clear();
   }
+  EndForGood(record);
+}
+
+absl::Status Supervisor::CheckSignal(int signo) {
+  if (signo > 0 && signo <= SIGRTMAX) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("ProcessManager: ", signo, " is no signal"));
+}
+
+absl::Status Supervisor::Kill(ProcessRecord& record, int signo) {
+  if (absl::Status valid = CheckSignal(signo); !valid.ok()) return valid;
   return record.child.has_value() ? record.child->Kill(signo) : absl::OkStatus();
 }
 
 void Supervisor::RequestStop(const RecordPtr& record, const StopPolicy& policy) {
   if (record->state == ProcessRecord::State::kEnded) return;
   if (record->state == ProcessRecord::State::kAwaitingRestart) {
-    record->stopping = true;
-    record->exit_announced = true;  // its last exit was announced when the wait began
-    return EndForGood(record);
+    return EndBetweenAttempts(record);
   }
   const absl::Duration now = os::MonotonicNow();
   absl::Duration kill_at = now + std::max(policy.grace, absl::ZeroDuration());
@@ -215,12 +250,20 @@ void Supervisor::RequestStop(const RecordPtr& record, const StopPolicy& policy) 
 
 void Supervisor::BeginShutdown(const StopPolicy& policy) {
   const absl::Cleanup stop_all = [this, policy] {
+    if (!IsOwnedByThisProcess()) return;  // a handler forked, and this is the child
+    // Those that one of them kept from running, by what it threw.
+    for (auto& handler : std::exchange(shutdown_handlers_, {})) callbacks_.push_back(std::move(handler));
+    RingForUntold();
     std::vector<RecordPtr> newest_first;
     for (auto it = records_.rbegin(); it != records_.rend(); ++it) newest_first.push_back(it->second);
     for (const RecordPtr& record : newest_first) RequestStop(record, policy);
   };
   if (std::exchange(shutting_down_, true)) return;
-  for (auto& handler : std::exchange(shutdown_handlers_, {})) handler();
+  while (!shutdown_handlers_.empty() && IsOwnedByThisProcess()) {
+    absl::AnyInvocable<void()> handler = std::move(shutdown_handlers_.front());
+    shutdown_handlers_.pop_front();
+    handler();
+  }
 }
 
 void Supervisor::Close() {
@@ -228,56 +271,82 @@ void Supervisor::Close() {
   if (!IsOwnedByThisProcess()) return DropEverything();
   shutdown_handlers_.clear();
   BeginShutdown(stop_policy_);
-  if (kernel_.has_value()) kernel_->epoll.Remove(kernel_->signals.poll_fd());  // the user's handlers are not for now
+  if (kernel_ != nullptr)
+    kernel_->epoll.Remove(kernel_->signals.poll_fd());  // the user's handlers are not for now
   while (!records_.empty()) {
     // Where not even waiting works any more, the children's owners kill and reap them.
     if (!Collect(os::Deadline::After(absl::InfiniteDuration())).ok()) records_.clear();
   }
+  // A handler may hold a handle of its own process, which holds the handler.
+  for (const Event& event : events_) event.record->handlers.clear();
   events_.clear();
   callbacks_.clear();
   kernel_.reset();
+  fd_limit_.Restore();
+}
+
+void Supervisor::SetStopPolicy(const StopPolicy& policy) {
+  EnsureOwned();
+  stop_policy_ = policy;
 }
 
 // --- events -----------------------------------------------------------------------------------------------------------
 
 absl::StatusOr<bool> Supervisor::RunUntil(absl::FunctionRef<bool()> done, const os::Deadline& deadline) {
-  const auto keep_alive = shared_from_this();  // a handler may destroy the manager
-  for (;;) {
-    absl::StatusOr<int> count = RunOnce(os::Deadline::After(absl::ZeroDuration()));
-    if (!count.ok()) return count.status();
+  const auto keep_alive = shared_from_this();                      // a handler may destroy the manager
+  os::Deadline until = os::Deadline::After(absl::ZeroDuration());  // at first, what has happened already
+  size_t last_rounds = 0;
+  for (bool over = false;;) {
+    absl::StatusOr<int> count = RunOnce(until);
+    if (closed_) return ClosedByHandler();
     if (done()) return true;
-    if (*count > 0) continue;
-    if (deadline.expired()) return false;
-    count = RunOnce(deadline);
     if (!count.ok()) return count.status();
-    if (done()) return true;
+    // Events that never cease, those of a crash loop say, do not put the deadline off.
+    if (over && (*count == 0 || last_rounds-- == 0)) return false;
+    if (!over && deadline.expired()) {
+      over = true;
+      last_rounds = records_.size() / kBatch + 1;
+    }
+    until = deadline;
   }
 }
 
 absl::StatusOr<int> Supervisor::RunOnce(const os::Deadline& deadline) {
   const auto keep_alive = shared_from_this();
-  if (absl::Status open = EnsureOpen(); !open.ok()) return open;
-  const int told_before = RunCallbacks();
-  absl::StatusOr<int> collected = Collect(told_before > 0 ? os::Deadline::After(absl::ZeroDuration()) : deadline);
-  if (!collected.ok()) return collected;
+  EnsureOwned();
+  auto count = static_cast<int>(untold());
   RunCallbacks();
-  if (closed_) return absl::CancelledError("ProcessManager: destroyed by one of its handlers");
-  return told_before + *collected;
+  do {
+    if (closed_) return ClosedByHandler();
+    if (absl::Status open = EnsureOpen(); !open.ok()) return count > 0 ? absl::StatusOr<int>(count) : open;
+    absl::StatusOr<int> collected = Collect(count > 0 ? os::Deadline::After(absl::ZeroDuration()) : deadline);
+    if (!collected.ok()) return collected;
+    count += *collected;
+    RunCallbacks();
+    if (closed_) return ClosedByHandler();
+  } while (count == 0 && !deadline.expired());  // a bell may have rung for what had been seen
+  return count;
 }
 
 absl::StatusOr<int> Supervisor::Collect(const os::Deadline& deadline) {
-  std::array<uint64_t, 64> room;
+  std::array<uint64_t, kBatch> room;
   absl::StatusOr<absl::Span<const uint64_t>> tokens = kernel_->epoll.Wait(absl::MakeSpan(room), deadline);
   if (!tokens.ok()) return tokens.status();
   int count = 0;
-  for (uint64_t token : *tokens) count += HandleToken(token);
+  for (uint64_t token : *tokens) {
+    count += HandleToken(token);
+    // A signal's handler closed this, or forked, and this is the child.
+    if (kernel_ == nullptr || !IsOwnedByThisProcess()) return count;
+  }
   return count + HandleTimers();
 }
 
 int Supervisor::HandleToken(uint64_t token) {
   switch (token) {
-    case kSignalsToken:
-      return kernel_.has_value() ? kernel_->signals.Dispatch().value_or(0) : 0;
+    case kSignalsToken: {
+      const std::shared_ptr<Kernel> kernel = kernel_;
+      return kernel == nullptr ? 0 : kernel->signals.Dispatch().value_or(0);
+    }
     case kTimerToken:
       return 0;  // HandleTimers follows every round
     case kBellToken:
@@ -314,17 +383,18 @@ int Supervisor::ReapIfEnded(uint64_t id) {
 }
 
 int Supervisor::NoticeAllReady() {
-  if (!kernel_.has_value()) return 0;
+  if (kernel_ == nullptr) return 0;
   kernel_->bell.Drain();
   const std::vector<RecordPtr> candidates(not_ready_.begin(), not_ready_.end());
-  return static_cast<int>(
-      std::count_if(candidates.begin(), candidates.end(), [this](const RecordPtr& each) { return NoticeReady(each); }));
+  return static_cast<int>(std::count_if(candidates.begin(), candidates.end(),
+                                        [this](const RecordPtr& each) { return NoticeReady(each); }));
 }
 
 bool Supervisor::NoticeReady(const RecordPtr& record) {
   // Pairs with the exchange in Self::NotifyReady.
   const uint32_t ready = record->control->ready_attempt.load(std::memory_order_acquire);
-  if (record->last_ready_attempt == record->attempt || ready != static_cast<uint32_t>(record->attempt)) return false;
+  if (record->last_ready_attempt == record->attempt || ready != static_cast<uint32_t>(record->attempt))
+    return false;
   record->last_ready_attempt = record->attempt;
   not_ready_.erase(record);
   events_.push_back({record, ProcessHandler::Event::kReady, ExitStatus::Exited(0), /*is_last_exit=*/false});
@@ -335,40 +405,49 @@ bool Supervisor::NoticeReady(const RecordPtr& record) {
 
 void Supervisor::AddHandler(const RecordPtr& record, ProcessHandler handler) {
   auto shared = std::make_shared<ProcessHandler>(std::move(handler));
-  const bool is_for_ready = shared->event == ProcessHandler::Event::kReady;
-  if (is_for_ready ? record->ready_announced : (record->exit_announced && shared->IsFor(*record->status))) {
-    callbacks_.push_back([shared, status = record->status] { shared->run(status.value_or(ExitStatus::Exited(0))); });
+  if (shared->event == ProcessHandler::Event::kReady) {
+    if (record->ready_announced) callbacks_.push_back([shared] { shared->run(ExitStatus::Exited(0)); });
+    if (!record->exit_announced) record->handlers.push_back(std::move(shared));
+  } else {
+    // Those that come late share an event of their own.
+    if (record->exit_announced && record->handlers.empty()) {
+      events_.push_back({record, ProcessHandler::Event::kExit, *record->status, /*is_last_exit=*/true});
+    }
+    record->handlers.push_back(std::move(shared));
   }
-  if (!record->exit_announced) record->handlers.push_back(std::move(shared));
+  RingForUntold();
 }
 
 void Supervisor::AddShutdownHandler(absl::AnyInvocable<void()> handler) {
-  if (!IsOwnedByThisProcess()) DropEverything();
+  EnsureOpen().IgnoreError();  // from now on a SIGTERM is to find it
   if (shutting_down_) {
     callbacks_.push_back(std::move(handler));
+    RingForUntold();
   } else {
     shutdown_handlers_.push_back(std::move(handler));
   }
 }
 
+// Makes poll_fd readable until the handlers that are due have run.
+void Supervisor::RingForUntold() {
+  if (untold() > 0 && kernel_ != nullptr && IsOwnedByThisProcess()) kernel_->bell.Notify();
+}
+
 // Each callback is taken off the queue before it runs: one that throws does not run twice, and does not keep the others
-// from running at the next call.
-int Supervisor::RunCallbacks() {
-  int count = 0;
-  while (!closed_ && (!callbacks_.empty() || !events_.empty())) {
+// from running at the next call. A callback may fork by itself: in the child the others are the parent's.
+void Supervisor::RunCallbacks() {
+  const absl::Cleanup ring_where_one_threw = [this] { RingForUntold(); };
+  while (!closed_ && untold() > 0 && IsOwnedByThisProcess()) {
     if (callbacks_.empty()) {
       Event event = std::move(events_.front());
       events_.pop_front();
       ExpandEvent(std::move(event));
-      ++count;
       continue;
     }
     absl::AnyInvocable<void()> callback = std::move(callbacks_.front());
     callbacks_.pop_front();
     callback();
-    ++count;
   }
-  return count;
 }
 
 void Supervisor::ExpandEvent(Event event) {
@@ -406,7 +485,8 @@ void Supervisor::SetTimer(ProcessRecord& record, absl::Duration at) {
 }
 
 void Supervisor::ArmTimer() {
-  if (kernel_.has_value()) kernel_->timer.Set(timers_.empty() ? absl::InfiniteDuration() : timers_.begin()->first);
+  if (kernel_ != nullptr)
+    kernel_->timer.Set(timers_.empty() ? absl::InfiniteDuration() : timers_.begin()->first);
 }
 
 }  // namespace ko

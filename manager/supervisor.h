@@ -48,15 +48,18 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
   // A record that runs, or that has ended with NotStarted.
   std::shared_ptr<ProcessRecord> Start(ManagedBody body, std::optional<RestartPolicy> policy);
 
-  // Handles events and runs handlers until `done`, asked after each round, says so: true. False when the deadline is over.
+  // Handles events and runs handlers until `done`, asked after each round, says so: true. False when the deadline is over
+  // and what had happened by then is handled. Errors, here and below: Cancelled where a handler closed this.
   absl::StatusOr<bool> RunUntil(absl::FunctionRef<bool()> done, const os::Deadline& deadline);
-  // One round: sleeps for the first event at most until the deadline. How many there were.
+  // One round: sleeps for the first event at most until the deadline. How many there were; 0 when it is over.
   absl::StatusOr<int> RunOnce(const os::Deadline& deadline);
 
   void AddHandler(const std::shared_ptr<ProcessRecord>& record, ProcessHandler handler);
   void AddShutdownHandler(absl::AnyInvocable<void()> handler);
 
   absl::Status Kill(ProcessRecord& record, int signo);
+  // InvalidArgument where it is none.
+  static absl::Status CheckSignal(int signo);
   // Asks a process to end for good; at a second call the earlier end of the two grace times counts.
   void RequestStop(const std::shared_ptr<ProcessRecord>& record, const StopPolicy& policy);
   void BeginShutdown(const StopPolicy& policy);
@@ -68,14 +71,16 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
   // The daemon goes on with what was registered before.
   void AdoptCurrentProcess();
 
-  // What there is in this process: opens the descriptors where they are not open yet.
-  absl::Status EnsureOpen();
   bool IsOwnedByThisProcess() const;
+  // In a forked child: drops what is the parent's.
+  void EnsureOwned();
+  // The same, and opens the descriptors where they are not open yet.
+  absl::Status EnsureOpen();
   int poll_fd() const { return kernel_->epoll.fd(); }
   SignalDispatcher& signals() { return kernel_->signals; }
   size_t size() const { return IsOwnedByThisProcess() ? records_.size() : 0; }
-  bool shutting_down() const { return shutting_down_; }
-  void set_stop_policy(const StopPolicy& policy) { stop_policy_ = policy; }
+  bool shutting_down() const { return IsOwnedByThisProcess() && shutting_down_; }
+  void SetStopPolicy(const StopPolicy& policy);
 
  private:
   using RecordPtr = std::shared_ptr<ProcessRecord>;
@@ -103,6 +108,7 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
   absl::Status EnterChild(ProcessRecord& record);
   void OnAttemptEnd(const RecordPtr& record, ExitStatus status);
   void EndForGood(const RecordPtr& record);
+  void EndBetweenAttempts(const RecordPtr& record);
 
   absl::StatusOr<int> Collect(const os::Deadline& deadline);
   int HandleToken(uint64_t token);
@@ -111,21 +117,23 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
   int NoticeAllReady();
   bool NoticeReady(const RecordPtr& record);
 
-  int RunCallbacks();
+  size_t untold() const { return events_.size() + callbacks_.size(); }
+  void RingForUntold();
+  void RunCallbacks();
   void ExpandEvent(Event event);
 
   void SetTimer(ProcessRecord& record, absl::Duration at);
   void ArmTimer();
 
   pid_t owner_;
-  std::optional<Kernel> kernel_;
+  std::shared_ptr<Kernel> kernel_;  // shared with a dispatch of its signals, whose handlers may close this
   os::FdLimit fd_limit_;
   ControlSlots control_slots_;
   absl::BitGen random_;
 
   uint64_t next_id_;
   absl::btree_map<uint64_t, RecordPtr> records_;  // those that have not ended for good, in start order
-  absl::flat_hash_set<RecordPtr> not_ready_;
+  absl::flat_hash_set<RecordPtr> not_ready_;      // those that run and may still say that they are ready
   absl::btree_set<std::pair<absl::Duration, uint64_t>> timers_;
 
   std::deque<Event> events_;
@@ -134,7 +142,7 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
   StopPolicy stop_policy_;
   bool shutting_down_ = false;
   bool closed_ = false;
-  std::vector<absl::AnyInvocable<void()>> shutdown_handlers_;
+  std::deque<absl::AnyInvocable<void()>> shutdown_handlers_;
 
   std::unique_ptr<Self> self_;  // in a child of ours whose body takes one
 };

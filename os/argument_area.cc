@@ -42,7 +42,8 @@ std::optional<prctl_mm_map> ReadMemoryMap() {
   constexpr size_t kFirstField = 3;
   const auto field = [&](size_t number) {
     uint64_t value = 0;
-    const bool parsed = number - kFirstField < fields.size() && absl::SimpleAtoi(fields[number - kFirstField], &value);
+    const bool parsed =
+        number - kFirstField < fields.size() && absl::SimpleAtoi(fields[number - kFirstField], &value);
     return parsed ? value : 0;
   };
   prctl_mm_map map = {};
@@ -61,7 +62,9 @@ std::optional<prctl_mm_map> ReadMemoryMap() {
   return map;
 }
 
-bool SetMemoryMap(const prctl_mm_map& map) { return ::prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0) == 0; }
+bool SetMemoryMap(const prctl_mm_map& map) {
+  return ::prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0) == 0;
+}
 
 }  // namespace
 

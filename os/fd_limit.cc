@@ -8,17 +8,19 @@ constexpr rlim_t kHeadroom = 64;
 
 }  // namespace
 
-FdLimit::FdLimit() { ::getrlimit(RLIMIT_NOFILE, &original_); }
-
 void FdLimit::MakeRoomBeyond(int fd) {
-  if (!raised_ && static_cast<rlim_t>(fd) + kHeadroom >= original_.rlim_cur) Raise();
+  rlimit now;
+  if (::getrlimit(RLIMIT_NOFILE, &now) == 0 && static_cast<rlim_t>(fd) + kHeadroom >= now.rlim_cur) Raise();
 }
 
 bool FdLimit::Raise() {
-  if (raised_ || original_.rlim_cur == original_.rlim_max) return false;
-  const rlimit raised = {original_.rlim_max, original_.rlim_max};
-  raised_ = ::setrlimit(RLIMIT_NOFILE, &raised) == 0;
-  return raised_;
+  rlimit now;
+  if (::getrlimit(RLIMIT_NOFILE, &now) != 0 || now.rlim_cur == now.rlim_max) return false;
+  const rlimit raised = {now.rlim_max, now.rlim_max};
+  if (::setrlimit(RLIMIT_NOFILE, &raised) != 0) return false;
+  if (!raised_) original_ = now;
+  raised_ = true;
+  return true;
 }
 
 void FdLimit::Restore() {

@@ -10,17 +10,15 @@ namespace ko::os {
 // crash: none.
 class FdLimit {
  public:
-  FdLimit();
-
   // To be told the newest descriptor: the lowest free number, hence how many are open.
   void MakeRoomBeyond(int fd);
   // Raises it now; false where it is as high as it may be.
   bool Raise();
-  // Gives the process the limit that it had at first.
+  // Gives the process the limit that it had before the first raise.
   void Restore();
 
  private:
-  rlimit original_;
+  rlimit original_ = {};
   bool raised_ = false;
 };
 

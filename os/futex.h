@@ -26,7 +26,11 @@ absl::Status CheckFutexWaitv();
 
 // Words to sleep on together (futex_waitv(2), Linux 5.16).
 //
-// Threads: one. Fork: a plain value. Signals: Sleep returns. Crash: none. Errors: see Sleep.
+// Threads: one at a time.
+// Fork: a plain value.
+// Signals: Sleep returns.
+// Crash: nothing is left.
+// Errors: see Sleep.
 class FutexWaitList {
  public:
   static constexpr size_t kCapacity = 128;  // the kernel's limit

@@ -43,25 +43,28 @@ bool HasEnded(int pidfd) {
   return ::poll(&poll_fd, 1, 0) == 1 && (poll_fd.revents & (POLLIN | POLLHUP)) != 0;
 }
 
-// Sleeps until the process has lost its entry in the kernel's table; Linux before 6.9 does not tell.
-void AwaitRelease(int pidfd) {
+// Whether the process has lost its entry in the kernel's table; Linux before 6.9 does not tell.
+bool IsReleased(int pidfd, bool block) {
   pollfd poll_fd = {pidfd, 0, 0};  // POLLHUP needs no asking
-  RetryEintr([&] { return ::poll(&poll_fd, 1, -1); });
+  return RetryEintr([&] { return ::poll(&poll_fd, 1, block ? -1 : 0); }) == 1;
 }
 
 // The end of a child whose status somebody else has collected, by waitpid(-1) say or by ignoring SIGCHLD.
 absl::StatusOr<std::optional<ChildEnd>> EndOfReapedElsewhere(int pidfd, bool block) {
   if (!HasEnded(pidfd)) return NotAChild();
   for (;;) {
+    const bool released =
+        IsReleased(pidfd, /*block=*/false);  // asked first: from then on the answer does not change
     PidfdInfo info = {};
     info.mask = kPidfdInfoExit;
-    if (::ioctl(pidfd, kPidfdGetInfo, &info) != 0) return ChildEnd{ChildEnd::Kind::kUnknown, 0, false, {}};
-    if ((info.mask & kPidfdInfoExit) != 0) return FromWaitStatus(info.exit_code);
-    if (static_cast<pid_t>(info.ppid) != ::getpid()) return NotAChild();
-    // Somebody is about to reap it: waitid denies it from the first step of that, the kernel keeps its status
-    // from the last one on.
+    const bool told = ::ioctl(pidfd, kPidfdGetInfo, &info) == 0;
+    if (told && (info.mask & kPidfdInfoExit) != 0) return FromWaitStatus(info.exit_code);
+    if (released || (!told && errno != ESRCH)) return ChildEnd{ChildEnd::Kind::kUnknown, 0, false, {}};
+    if (told && info.ppid != 0 && static_cast<pid_t>(info.ppid) != ::getpid()) return NotAChild();
+    // Somebody is reaping it at this moment: waitid denies it from the first step of that, the kernel has its
+    // status from the last one on.
     if (!block) return std::nullopt;
-    AwaitRelease(pidfd);
+    IsReleased(pidfd, /*block=*/true);
   }
 }
 

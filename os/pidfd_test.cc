@@ -11,6 +11,7 @@
 #include "ko/testing/in_child.h"
 #include "ko/testing/leaks.h"
 #include "ko/testing/process_state.h"
+#include "ko/testing/rounds.h"
 #include "ko/testing/status_matchers.h"
 
 namespace ko::os {
@@ -147,7 +148,7 @@ TEST_F(PidfdTest, ReapedByTheKernelTellsTheEndEveryTime) {
   ignore.sa_handler = SIG_IGN;
   ::sigaction(SIGCHLD, &ignore, &previous);
   int known = 0, unknown = 0;
-  for (int i = 0; i < 1000; ++i) {
+  for (int i = 0; i < testing::Rounds(1000); ++i) {
     int go[2];
     ASSERT_EQ(::pipe2(go, O_CLOEXEC), 0);
     Start([&go] {

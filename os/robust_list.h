@@ -24,18 +24,20 @@ struct alignas(64) RobustFutex {
 inline constexpr long kRobustNodeOffset = offsetof(RobustFutex, next);
 
 // The calling thread's list head, which the kernel reads when the thread ends.
-// Errors: FailedPrecondition in a process that was made without the C library and has no list; Unimplemented
-// where the C library lays its mutexes out differently.
+// Errors: FailedPrecondition in a thread that is about to end (in destructors of its thread_local objects)
+// and in a process that was made without the C library and has no list; Unimplemented where the C library
+// lays its mutexes out differently.
 absl::Status GetRobustListHead(robust_list_head** head);
 
 // Puts the calling thread's id into a word that stands at 0, and takes it off when the thread ends: by the
-// kernel's hand in whatever way it ends. `memory` keeps the word mapped meanwhile.
+// kernel's hand in whatever way it ends. `memory` keeps the word mapped meanwhile. Nothing is ever read from
+// the futex's list pointers, so damage to the shared memory cannot spread into this process.
 //
-// Nothing is ever read from the futex's list pointers, so damage to the shared memory cannot spread into this
-// process. Threads: each has its own list. Fork: a child holds nothing. Signals: not from handlers. Crash: at
-// each instruction the word is either 0 or marked when the thread has ended. Errors: those of
-// GetRobustListHead, and FailedPrecondition in a thread that is about to end (in destructors of its
-// thread_local objects).
+// Threads: each has its own list.
+// Fork: a child holds nothing.
+// Signals: not from handlers.
+// Crash: at each instruction the word is either 0 or marked when the thread has ended.
+// Errors: those of GetRobustListHead.
 absl::Status HoldRobustFutex(RobustFutex& futex, std::shared_ptr<const void> memory);
 
 // Back to 0. Does nothing for one that the calling thread does not hold.

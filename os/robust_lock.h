@@ -13,10 +13,15 @@ namespace ko::os {
 // so that there is no moment at which a death could lose a wake-up (a plain robust mutex has one: a sleeper
 // that was woken and dies while a third thread takes the lock without knowing of the remaining sleepers).
 //
-// Threads: any, of any process of one pid namespace. Fork: a child does not hold it. Signals: not from
-// handlers; the wait goes on after one. Crash: the next one to take it is told. One at a time for each
-// thread, and no robust pthread mutex may be locked or unlocked meanwhile: the thread tells the kernel about
-// it in the one place there is for operations under way, so no list pointer stands in shared memory.
+// One at a time for each thread, and no robust pthread mutex may be locked or unlocked meanwhile: the thread
+// tells the kernel about it in the one place there is for operations under way, so that no list pointer
+// stands in shared memory.
+//
+// Threads: any, of any process of one pid namespace.
+// Fork: a child does not hold it.
+// Signals: not from handlers; the wait goes on after one.
+// Crash: the next one to take it is told.
+// Errors: see AcquireRobustLock.
 
 enum class RobustLockState {
   kClean,

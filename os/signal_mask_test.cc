@@ -41,16 +41,17 @@ TEST_F(SignalMaskTest, BlocksAllAndRestoresWhatWas) {
 
 TEST_F(SignalMaskTest, ResetLeavesNoHandlerAndWhatIsIgnored) {
   testing::InChild([] {
-    for (int signo = 1; signo <= SIGRTMAX; ++signo) ::signal(signo, [](int) {});
+    // Not SIGRTMAX: the address sanitizer never tells its handler.
+    for (int signo = 1; signo < SIGRTMAX; ++signo) ::signal(signo, [](int) {});
     ::signal(SIGHUP, SIG_IGN);
-    ::signal(SIGRTMAX, SIG_IGN);
-    EXPECT_NE(testing::StatusLine(::getpid(), "SigCgt"), "0000000000000000");
+    ::signal(SIGRTMIN, SIG_IGN);
+    EXPECT_NE(testing::SignalSet(::getpid(), "SigCgt"), 0u);
     ResetSignalHandlers();
-    EXPECT_EQ(testing::StatusLine(::getpid(), "SigCgt"), "0000000000000000");
+    EXPECT_EQ(testing::SignalSet(::getpid(), "SigCgt"), 0u);
     struct sigaction action;
     ::sigaction(SIGHUP, nullptr, &action);
     EXPECT_EQ(action.sa_handler, SIG_IGN);
-    ::sigaction(SIGRTMAX, nullptr, &action);
+    ::sigaction(SIGRTMIN, nullptr, &action);
     EXPECT_EQ(action.sa_handler, SIG_IGN);
     ::sigaction(SIGTERM, nullptr, &action);
     EXPECT_EQ(action.sa_handler, SIG_DFL);

@@ -10,19 +10,14 @@
 #include <cstring>
 #include <memory>
 
+#include "absl/base/config.h"
 #include "ko/os/unique_fd.h"
 
 namespace ko::os {
 namespace {
 
-#if defined(__SANITIZE_THREAD__)
+#ifdef ABSL_HAVE_THREAD_SANITIZER
 constexpr int kOwnThreads = 2;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-constexpr int kOwnThreads = 2;
-#else
-constexpr int kOwnThreads = 1;
-#endif
 #else
 constexpr int kOwnThreads = 1;
 #endif

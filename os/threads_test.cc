@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "ko/testing/in_child.h"
+#include "ko/testing/rounds.h"
 
 namespace ko::os {
 namespace {
@@ -23,7 +24,7 @@ TEST(HasOtherThreads, TrueWhileAnotherLives) {
 
 // pthread_join returns before the kernel has taken the thread off its lists.
 TEST(HasOtherThreads, FalseAsSoonAsTheLastIsJoined) {
-  for (int i = 0; i < 5000; ++i) {
+  for (int i = 0; i < testing::Rounds(5000); ++i) {
     std::thread([] {}).join();
     ASSERT_FALSE(HasOtherThreads()) << "in round " << i;
   }

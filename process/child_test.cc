@@ -20,6 +20,7 @@
 #include "ko/testing/in_child.h"
 #include "ko/testing/leaks.h"
 #include "ko/testing/process_state.h"
+#include "ko/testing/rounds.h"
 #include "ko/testing/status_matchers.h"
 
 namespace ko {
@@ -54,7 +55,7 @@ class ChildTest : public testing::LeakCheckedTest {
     };
     Child child = Start(SleepForEver, std::move(options));
     EXPECT_TRUE(testing::AwaitProcess(child.pid(), [&](const testing::ProcessState& state) {
-      return state.letter == 'S' && testing::StatusLine(child.pid(), "SigBlk") == "0000000000000000";
+      return state.letter == 'S' && testing::SignalSet(child.pid(), "SigBlk") == 0;
     }));
     return child;
   }
@@ -107,13 +108,13 @@ TEST_F(ChildTest, WaitWithAnyLongTimeoutSeesTheEnd) {
 
 TEST_F(ChildTest, WaitWithZeroSeesAnEndThatHasBeen) {
   Child child = Start([] { return 3; });
-  ASSERT_TRUE(AwaitState(child.pid(), 'Z'));
+  testing::AwaitEnded(child.pid());
   EXPECT_THAT(child.Wait(absl::ZeroDuration()), IsOkAndHolds(ExitStatus::Exited(3)));
 }
 
 TEST_F(ChildTest, TryWaitReapsOnceItHasEnded) {
   Child child = Start([] { return 3; });
-  ASSERT_TRUE(AwaitState(child.pid(), 'Z'));
+  testing::AwaitEnded(child.pid());
   EXPECT_EQ(child.TryWait(), ExitStatus::Exited(3));
   EXPECT_THAT(child.Wait(), IsOkAndHolds(ExitStatus::Exited(3)));
   EXPECT_FALSE(testing::ReadProcessState(child.pid()).has_value());
@@ -121,7 +122,7 @@ TEST_F(ChildTest, TryWaitReapsOnceItHasEnded) {
 
 TEST_F(ChildTest, TryWaitTellsTheReason) {
   Child child = Start([] { return absl::NotFoundError("x"); });
-  ASSERT_TRUE(AwaitState(child.pid(), 'Z'));
+  testing::AwaitEnded(child.pid());
   EXPECT_EQ(child.TryWait()->ToStatus(), absl::NotFoundError("x"));
 }
 
@@ -170,7 +171,7 @@ TEST_F(ChildTest, KillRefusesNumbersThatAreNoSignal) {
 
 TEST_F(ChildTest, KillAfterTheEndDoesNothing) {
   Child child = Start([] {});
-  ASSERT_TRUE(AwaitState(child.pid(), 'Z'));
+  testing::AwaitEnded(child.pid());
   EXPECT_THAT(child.Kill(), IsOk()) << "a zombie";
   ASSERT_THAT(child.Wait(), IsOkAndHolds(ExitStatus::Exited(0)));
   EXPECT_THAT(child.Kill(), IsOk()) << "reaped";
@@ -216,7 +217,7 @@ TEST_F(ChildTest, StopReachesAStoppedChild) {
 
 TEST_F(ChildTest, StopOfOneThatHasEndedTellsItsOwnEnd) {
   Child child = Start([] { return 6; });
-  ASSERT_TRUE(AwaitState(child.pid(), 'Z'));
+  testing::AwaitEnded(child.pid());
   EXPECT_THAT(child.Stop(), IsOkAndHolds(ExitStatus::Exited(6)));
   EXPECT_THAT(child.Stop(), IsOkAndHolds(ExitStatus::Exited(6)));
 }
@@ -241,7 +242,7 @@ TEST_F(ChildTest, DestructionKillsAndReaps) {
 TEST_F(ChildTest, DestructionReapsOneThatHasEndedOrIsStopped) {
   {
     const Child ended = Start([] {});
-    ASSERT_TRUE(AwaitState(ended.pid(), 'Z'));
+    testing::AwaitEnded(ended.pid());
     Child stopped = Start(SleepForEver);
     ASSERT_THAT(stopped.Kill(SIGSTOP), IsOk());
     ASSERT_TRUE(AwaitState(stopped.pid(), 'T'));
@@ -295,7 +296,7 @@ TEST_F(ChildTest, ForkedCopyCanDoNothingAndHarmsNothing) {
     return 5;
   });
   Child ended = Start([] { return absl::NotFoundError("x"); });
-  ASSERT_TRUE(AwaitState(ended.pid(), 'Z'));
+  testing::AwaitEnded(ended.pid());
   InChild([&running, &ended] {
     for (Child* const child : {&running, &ended}) {
       EXPECT_THAT(child->Wait(), StatusIs(absl::StatusCode::kFailedPrecondition));
@@ -318,7 +319,7 @@ TEST_F(ChildTest, ForkedCopyCanDoNothingAndHarmsNothing) {
 TEST_F(ChildTest, OtherCodesChildrenAreLeftToIt) {
   const pid_t other = ::fork();
   if (other == 0) ::_exit(11);
-  ASSERT_TRUE(AwaitState(other, 'Z'));
+  testing::AwaitEnded(other);
   std::FILE* const pipe = ::popen("exit 12", "r");
   ASSERT_NE(pipe, nullptr);
   EXPECT_THAT(Start([] { return 3; }).Wait(), IsOkAndHolds(ExitStatus::Exited(3)));
@@ -361,7 +362,7 @@ TEST_F(ChildTest, SigchldHandlerThatReapsEveryChildIsNoHindrance) {
     };
     ::sigaction(SIGCHLD, &action, nullptr);
 
-    for (int i = 0; i < 300; ++i) {
+    for (int i = 0; i < testing::Rounds(300); ++i) {
       Child child = Start([] { return 9; });
       const absl::StatusOr<ExitStatus> status = i % 2 == 0 ? child.Wait() : child.Wait(absl::Hours(1));
       ExpectEndOrUnknown(status, ExitStatus::Exited(9));
@@ -372,7 +373,7 @@ TEST_F(ChildTest, SigchldHandlerThatReapsEveryChildIsNoHindrance) {
 TEST_F(ChildTest, IgnoredSigchldIsNoHindrance) {
   InChild([] {
     ::signal(SIGCHLD, SIG_IGN);
-    for (int i = 0; i < 300; ++i) {
+    for (int i = 0; i < testing::Rounds(300); ++i) {
       Child child = Start([] { return 9; });
       ExpectEndOrUnknown(i % 2 == 0 ? child.Wait() : child.Wait(absl::Hours(1)), ExitStatus::Exited(9));
     }
@@ -386,19 +387,21 @@ TEST_F(ChildTest, IgnoredSigchldIsNoHindrance) {
 
 // --- Many ---
 
-TEST_F(ChildTest, AThousandAliveAtOnceAreEachWaitedFor) {
+TEST_F(ChildTest, ManyAliveAtOnceAreEachWaitedFor) {
+  constexpr int kChildren = testing::Rounds(1000);
   Gate gate;
   std::vector<Child> children;
-  for (int i = 0; i < 1000; ++i) {
+  for (int i = 0; i < kChildren; ++i) {
     children.push_back(Start([&gate, i] {
       gate.CloseOpener();
       gate.Pass();
       return i % 256;
     }));
   }
-  for (int i = 0; i < 1000; ++i) EXPECT_EQ(children[i].TryWait(), std::nullopt) << i;
+  for (int i = 0; i < kChildren; ++i) EXPECT_EQ(children[i].TryWait(), std::nullopt) << i;
   gate.CloseOpener();  // the end of it lets all of them pass
-  for (int i = 999; i >= 0; --i) ASSERT_THAT(children[i].Wait(), IsOkAndHolds(ExitStatus::Exited(i % 256)));
+  for (int i = kChildren - 1; i >= 0; --i)
+    ASSERT_THAT(children[i].Wait(), IsOkAndHolds(ExitStatus::Exited(i % 256)));
 }
 
 // --- What it used ---

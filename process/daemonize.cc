@@ -16,6 +16,7 @@
 #include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "ko/os/above_stdio.h"
 #include "ko/os/deadline.h"
 #include "ko/os/errno_status.h"
 #include "ko/os/fork.h"
@@ -36,14 +37,11 @@ constexpr size_t kMaxMessageBytes = 4096;
 // How long a daemon that was not ready in time has to obey SIGTERM.
 constexpr absl::Duration kLateDaemonGrace = absl::Seconds(5);
 
-// A descriptor of 3 or more, so that it is not in the place of a standard stream.
 absl::StatusOr<os::UniqueFd> OpenAboveStdio(const std::string& path, int flags, mode_t mode = 0) {
-  const os::UniqueFd fd(
-      os::RetryEintr([&] { return ::open(path.c_str(), flags | O_CLOEXEC | O_NOCTTY, mode); }));
+  os::UniqueFd fd(os::RetryEintr([&] { return ::open(path.c_str(), flags | O_CLOEXEC | O_NOCTTY, mode); }));
   if (!fd.valid()) return os::ErrnoStatus(errno, "open", path);
-  os::UniqueFd moved(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
-  if (!moved.valid()) return os::ErrnoStatus(errno, "fcntl(F_DUPFD_CLOEXEC)", path);
-  return moved;
+  if (absl::Status moved = os::MoveAboveStdio(fd); !moved.ok()) return moved;
+  return fd;
 }
 
 struct flock WholeFileLock() {
@@ -66,7 +64,17 @@ struct Files {
   os::UniqueFd working_directory;
 };
 
+absl::Status CheckPaths(const DaemonOptions& options) {
+  for (const std::string* path : {&options.working_directory, &options.log_file, &options.pid_file}) {
+    if (path->find('\0') != std::string::npos) {
+      return absl::InvalidArgumentError("Daemonize: a path has a NUL byte");
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Files> OpenFiles(const DaemonOptions& options) {
+  if (absl::Status ok = CheckPaths(options); !ok.ok()) return ok;
   Files files;
   absl::StatusOr<os::UniqueFd> opened = OpenAboveStdio("/dev/null", O_RDWR);
   if (!opened.ok()) return opened.status();
@@ -106,8 +114,7 @@ absl::Status SendMessage(int socket, char kind, std::string_view text) {
 // The launching command's last work: it waits for the daemon's word and ends this process accordingly.
 class Launcher {
  public:
-  Launcher(os::UniqueFd socket, absl::Duration timeout)
-      : socket_(std::move(socket)), timeout_(timeout), deadline_(os::Deadline::After(timeout)) {}
+  Launcher(os::UniqueFd socket, absl::Duration timeout) : socket_(std::move(socket)), timeout_(timeout) {}
 
   [[noreturn]] void Finish() {
     for (;;) {
@@ -145,9 +152,11 @@ class Launcher {
     }
   }
 
-  // Names the daemon by a pidfd while it cannot have ended, as it waits for the answer.
+  // Names the daemon by a pidfd while it cannot have ended, as it waits for the answer. Its time starts here:
+  // before, it has run nothing of the program's, and there was nobody to end.
   void Meet(const std::string& pid_text) {
     daemon_ = os::OpenPidfd(std::atoi(pid_text.c_str()));
+    deadline_ = os::Deadline::After(timeout_);
     SendMessage(socket_.get(), kPid, "").IgnoreError();
   }
 
@@ -173,7 +182,7 @@ class Launcher {
   os::UniqueFd socket_;
   os::UniqueFd daemon_;
   const absl::Duration timeout_;
-  const os::Deadline deadline_;
+  os::Deadline deadline_ = os::Deadline::After(absl::InfiniteDuration());
 };
 
 // The daemon's own steps, in their order; each error is what the launching command prints.
@@ -247,6 +256,23 @@ absl::Status ToStatus(const os::StartFailure& failure) {
 DaemonLaunch::DaemonLaunch(os::UniqueFd launcher, os::UniqueFd pid_file)
     : launcher_(std::move(launcher)), pid_file_(std::move(pid_file)), owner_(::getpid()) {}
 
+DaemonLaunch& DaemonLaunch::operator=(DaemonLaunch&& other) noexcept {
+  if (this == &other) return *this;
+  HangUp();
+  launcher_ = std::move(other.launcher_);
+  pid_file_ = std::move(other.pid_file_);
+  owner_ = other.owner_;
+  return *this;
+}
+
+DaemonLaunch::~DaemonLaunch() { HangUp(); }
+
+// Closing alone would not be noticed while a forked child has a copy.
+void DaemonLaunch::HangUp() {
+  if (launcher_.valid() && owner_ == ::getpid()) ::shutdown(launcher_.get(), SHUT_RDWR);
+  launcher_.reset();
+}
+
 absl::Status DaemonLaunch::Ready() { return Tell(kReady, ""); }
 
 absl::Status DaemonLaunch::Fail(std::string_view why) { return Tell(kFailed, why); }
@@ -276,6 +302,9 @@ absl::StatusOr<DaemonLaunch> Daemonize(DaemonOptions options) {
     return os::ErrnoStatus(errno, "socketpair");
   }
   os::UniqueFd launcher_end(sockets[0]), daemon_end(sockets[1]);
+  for (os::UniqueFd* end : {&launcher_end, &daemon_end}) {
+    if (absl::Status moved = os::MoveAboveStdio(*end); !moved.ok()) return moved;
+  }
 
   FlushOutput();
   os::ScopedAllSignalsBlocked blocked;

@@ -38,7 +38,8 @@ struct DaemonOptions {
 class DaemonLaunch {
  public:
   DaemonLaunch(DaemonLaunch&& other) noexcept = default;
-  DaemonLaunch& operator=(DaemonLaunch&& other) noexcept = default;
+  DaemonLaunch& operator=(DaemonLaunch&& other) noexcept;
+  ~DaemonLaunch();
 
   // The launching command exits with 0.
   absl::Status Ready();
@@ -49,6 +50,7 @@ class DaemonLaunch {
   friend absl::StatusOr<DaemonLaunch> Daemonize(DaemonOptions options);
   DaemonLaunch(os::UniqueFd launcher, os::UniqueFd pid_file);
   absl::Status Tell(char verdict, std::string_view text);
+  void HangUp();
 
   os::UniqueFd launcher_;
   os::UniqueFd pid_file_;  // locked as long as this process has it open

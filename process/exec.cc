@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "ko/os/above_stdio.h"
 #include "ko/os/errno_status.h"
 #include "ko/os/unique_fd.h"
 #include "ko/os/vfork_exec.h"
@@ -49,10 +50,17 @@ class StdioOpener {
 
  private:
   absl::Status OpenFile(const std::string& path, int flags) {
-    const os::UniqueFd fd(
+    theirs = os::UniqueFd(
         os::RetryEintr([&] { return ::open(path.c_str(), flags | O_CLOEXEC | O_NOCTTY, 0644); }));
-    if (!fd.valid()) return os::ErrnoStatus(errno, "open", path);
-    return Duplicate(fd.get());
+    if (!theirs.valid()) return os::ErrnoStatus(errno, "open", path);
+    return os::MoveAboveStdio(theirs);
+  }
+
+  absl::Status CopyFd(int fd) {
+    absl::StatusOr<os::UniqueFd> copy = os::CopyAboveStdio(fd);
+    if (!copy.ok()) return copy.status();
+    theirs = *std::move(copy);
+    return absl::OkStatus();
   }
 
   absl::Status OpenPipe(int stream) {
@@ -61,23 +69,9 @@ class StdioOpener {
     os::UniqueFd read(fds[0]), write(fds[1]);
     theirs = std::move(stream == 0 ? read : write);
     ours = std::move(stream == 0 ? write : read);
-    if (absl::Status moved = MoveAboveStdio(theirs); !moved.ok()) return moved;
-    return MoveAboveStdio(
-        ours);  // in the place of a stream that this process lacks it would get what that prints
-  }
-
-  static absl::Status MoveAboveStdio(os::UniqueFd& fd) {
-    if (fd.get() > 2) return absl::OkStatus();
-    absl::StatusOr<os::UniqueFd> copy = CopyAboveStdio(fd.get());
-    if (!copy.ok()) return copy.status();
-    fd = *std::move(copy);
-    return absl::OkStatus();
-  }
-
-  static absl::StatusOr<os::UniqueFd> CopyAboveStdio(int fd) {
-    os::UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
-    if (!copy.valid()) return os::ErrnoStatus(errno, "fcntl(F_DUPFD_CLOEXEC)", absl::StrCat("fd ", fd));
-    return copy;
+    if (absl::Status moved = os::MoveAboveStdio(theirs); !moved.ok()) return moved;
+    // In the place of a stream that this process lacks, ours would get what the process prints.
+    return os::MoveAboveStdio(ours);
   }
 };
 
@@ -107,6 +101,7 @@ absl::Status Check(const Command& command) {
 }
 
 // A null-terminated array of pointers into `strings`, which must outlive it.
+std::vector<char*> Pointers(std::vector<std::string>&& temporary) = delete;
 std::vector<char*> Pointers(const std::vector<std::string>& strings) {
   std::vector<char*> pointers;
   pointers.reserve(strings.size() + 1);
@@ -141,7 +136,7 @@ absl::StatusOr<Child> Exec(const Command& command) {
   if (absl::Status ok = Check(command); !ok.ok()) return ok;
 
   const std::vector<char*> argv = Pointers(command.argv);
-  const std::vector<char*> env = Pointers(command.env.value_or(std::vector<std::string>()));
+  const std::vector<char*> env = command.env.has_value() ? Pointers(*command.env) : std::vector<char*>();
   const std::vector<std::string> paths = ProgramPaths(command.argv[0]);
   const std::vector<char*> path_pointers = Pointers(paths);
   std::vector<os::ResourceLimit> limits;

@@ -13,7 +13,8 @@ namespace ko {
 struct ForkOptions {
   // Fork although this process has other threads. Only the forking thread goes on in the child; whatever lock
   // another one held is held there for ever. Safe if the body uses nothing that could be locked, or calls
-  // exec.
+  // exec. Fork itself waits for a thread that sleeps in a read of a FILE (fgets(stdin), say), as the flush of
+  // stdio needs that FILE's lock.
   bool allow_threads = false;
 
   // The kernel kills the child (SIGKILL) when its parent dies, however that dies; a child whose parent is
@@ -24,7 +25,7 @@ struct ForkOptions {
   // Runs in the child before the body and before any signal is let in: the place to install handlers, so that
   // a signal sent the moment Fork returned finds them. A status that is not OK ends the child as a body's
   // would.
-  absl::AnyInvocable<absl::Status()> setup;
+  absl::AnyInvocable<absl::Status()> setup = nullptr;
 };
 
 // Runs `body` in a forked child: a copy of this process as it is now. For bodies see child_body.h.
@@ -32,8 +33,9 @@ struct ForkOptions {
 // In the child: signal handlers are reset (ignored signals stay ignored, the mask is the parent's), the body
 // runs, stdio and iostreams are flushed, and the child leaves by _exit: neither the parent's atexit functions
 // nor its static destructors run, not even where the body calls exit(); what the body itself registered with
-// atexit runs at exit(). An exception that escapes the body becomes exit code 1 with its what() in
-// ExitStatus::ToStatus().
+// atexit runs at exit(), and so do the destructors of this thread's thread_local objects. The body and what it
+// captured are destroyed as it returns. An exception that escapes the body becomes exit code 1 with its what()
+// in ExitStatus::ToStatus().
 //
 // Threads: refused while there are others, see ForkOptions. Fork: what it does. Signals: blocked across the
 // fork, so the parent's handlers never run in the child. Crash: a child outlives its parent unless

@@ -58,7 +58,7 @@ class ForkFailuresTest : public testing::LeakCheckedTest {
   absl::Status FailedFork(bool allow_threads = false) {
     const ResourceSnapshot before = ResourceSnapshot::Take();
     const absl::Status status = Fork([this] { bodies_run().fetch_add(1, std::memory_order_relaxed); },
-                                     {.allow_threads = allow_threads, .setup = {}})
+                                     {.allow_threads = allow_threads})
                                     .status();
     EXPECT_EQ(ResourceSnapshot::Take().ChangesSince(before), "");
     EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1);
@@ -187,8 +187,8 @@ TEST_F(ForkFailuresTest, WhereTheKernelReapsChildrenItTakesTwoDescriptors) {
 TEST_F(ForkFailuresTest, FailedStageInTheChildIsNotStarted) {
   InChild([this] {
     FailSyscall(SYS_prctl, EPERM, ArgumentMatch{.index = 0, .mask = ~0u, .value = 1});  // PR_SET_PDEATHSIG
-    absl::StatusOr<Child> child = Fork([this] { bodies_run().fetch_add(1, std::memory_order_relaxed); },
-                                       {.die_with_parent = true, .setup = {}});
+    absl::StatusOr<Child> child =
+        Fork([this] { bodies_run().fetch_add(1, std::memory_order_relaxed); }, {.die_with_parent = true});
     EXPECT_THAT(child, IsOk());
     const absl::StatusOr<ExitStatus> status = child->Wait();
     EXPECT_EQ(status->start_error(), EPERM);

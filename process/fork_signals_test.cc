@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <csignal>
+#include <cstdint>
 #include <utility>
 
 #include "ko/os/shared_mapping.h"
@@ -11,6 +12,7 @@
 #include "ko/testing/in_child.h"
 #include "ko/testing/leaks.h"
 #include "ko/testing/process_state.h"
+#include "ko/testing/rounds.h"
 #include "ko/testing/status_matchers.h"
 
 // What Fork promises of signals: none that is sent to the child is lost or runs a handler of the parent's.
@@ -45,7 +47,7 @@ int AwaitHandled() {
 
 TEST_F(ForkSignalsTest, SignalSentAsForkReturnsIsHandledByTheChild) {
   handled = 0;
-  for (int i = 0; i < 2000; ++i) {
+  for (int i = 0; i < testing::Rounds(2000); ++i) {
     ForkOptions options;
     options.setup = InstallHandler;
     absl::StatusOr<Child> child = Fork(AwaitHandled, std::move(options));
@@ -69,7 +71,7 @@ TEST_F(ForkSignalsTest, ParentsHandlersNeverRunInTheChild) {
       if (::getpid() != parent) ran_in_child->fetch_add(1, std::memory_order_relaxed);
     };
     ::sigaction(SIGUSR1, &action, nullptr);
-    for (int i = 0; i < 500; ++i) {
+    for (int i = 0; i < testing::Rounds(500); ++i) {
       absl::StatusOr<Child> child = Fork([] {
         for (;;) ::pause();
       });
@@ -98,7 +100,7 @@ TEST_F(ForkSignalsTest, SignalsToTheWholeGroupDuringTheForkKillNoParent) {
         },
         std::move(ignoring));
     EXPECT_THAT(storm, IsOk());
-    for (int i = 0; i < 200; ++i) {
+    for (int i = 0; i < testing::Rounds(200); ++i) {
       ForkOptions options;
       options.setup = [] {
         ::signal(SIGUSR1, SIG_IGN);
@@ -121,15 +123,15 @@ TEST_F(ForkSignalsTest, ChildHasTheParentsMaskAndIgnoredSignalsAndNoHandler) {
     ::sigprocmask(SIG_SETMASK, &mask, nullptr);
     ::signal(SIGHUP, SIG_IGN);
     ::signal(SIGUSR1, [](int) {});
-    const std::string blocked = testing::StatusLine(::getpid(), "SigBlk");
-    const std::string ignored = testing::StatusLine(::getpid(), "SigIgn");
+    const uint64_t blocked = testing::SignalSet(::getpid(), "SigBlk");
+    const uint64_t ignored = testing::SignalSet(::getpid(), "SigIgn");
     absl::StatusOr<Child> child = Fork([&] {
-      EXPECT_EQ(testing::StatusLine(::getpid(), "SigBlk"), blocked);
-      EXPECT_EQ(testing::StatusLine(::getpid(), "SigIgn"), ignored);
-      EXPECT_EQ(testing::StatusLine(::getpid(), "SigCgt"), "0000000000000000");
+      EXPECT_EQ(testing::SignalSet(::getpid(), "SigBlk"), blocked);
+      EXPECT_EQ(testing::SignalSet(::getpid(), "SigIgn"), ignored);
+      EXPECT_EQ(testing::SignalSet(::getpid(), "SigCgt"), 0u);
     });
     EXPECT_THAT(child->Wait(), IsOkAndHolds(ExitStatus::Exited(0)));
-    EXPECT_EQ(testing::StatusLine(::getpid(), "SigBlk"), blocked) << "in the parent too";
+    EXPECT_EQ(testing::SignalSet(::getpid(), "SigBlk"), blocked) << "in the parent too";
   });
 }
 

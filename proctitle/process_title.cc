@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <mutex>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "ko/os/argument_area.h"
@@ -43,7 +44,7 @@ class TitleArea {
   bool loose_ = false;
   bool shows_command_line_ = true;
   std::string text_;
-  std::string name_;
+  std::optional<std::string> name_;  // none before the first title
 };
 
 absl::Status TitleArea::Show(std::string_view text, std::string_view name, bool is_command_line) {
@@ -57,7 +58,7 @@ absl::Status TitleArea::Show(std::string_view text, std::string_view name, bool 
   shows_command_line_ = is_command_line;
   if (name != name_) {
     name_ = std::string(name);
-    os::SetProcessName(name_);
+    os::SetProcessName(*name_);
   }
   return absl::OkStatus();
 }
@@ -74,7 +75,8 @@ void TitleArea::Write(std::string_view text, bool loose) {
 absl::Status TitleArea::Remap(std::string_view text, bool loose) {
   const size_t bytes = (text.size() + 1 + kPageBytes - 1) / kPageBytes * kPageBytes;
   void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) return os::ErrnoStatus(errno, "mmap", absl::StrCat("title of ", text.size(), " bytes"));
+  if (memory == MAP_FAILED)
+    return os::ErrnoStatus(errno, "mmap", absl::StrCat("title of ", text.size(), " bytes"));
 
   TitleArea next;
   next.start_ = static_cast<char*>(memory);
@@ -102,7 +104,8 @@ TitleArea& Area() {
 
 // Locks; a fork waits until no other thread holds it, so that a child finds it free.
 std::unique_lock<std::mutex> Lock() {
-  static const int registered = ::pthread_atfork([] { mutex.lock(); }, [] { mutex.unlock(); }, [] { mutex.unlock(); });
+  static const int registered =
+      ::pthread_atfork([] { mutex.lock(); }, [] { mutex.unlock(); }, [] { mutex.unlock(); });
   static_cast<void>(registered);
   return std::unique_lock(mutex);
 }

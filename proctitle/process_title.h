@@ -13,7 +13,7 @@ namespace ko {
 //   ko::SetProcessTitle("worker 3: idle").IgnoreError();   // ps: worker 3: idle
 //
 // Nothing is needed in main. A title may be of any length and hold any bytes; /proc/PID/cmdline shows it followed by a 0,
-// and /proc/PID/comm (top, ps -o comm) its first 15 bytes up to a 0. With an empty title ps shows the name in brackets.
+// and /proc/PID/comm (top, ps -o comm) its first 15 bytes up to a 0. With an empty title ps shows "-".
 // argv and the environment stay as they are. A title is never used as a format string. Setting one of up to 4094 bytes
 // is a copy to memory, but for the first; a longer one and a change of the first 15 bytes are a system call.
 //

@@ -71,7 +71,8 @@ absl::Status SignalDispatcher::CheckUsable() const {
 absl::Status SignalDispatcher::On(int signo, absl::AnyInvocable<void(const SignalInfo&)> handler) {
   if (absl::Status usable = CheckUsable(); !usable.ok()) return usable;
   if (!CanBeHandledLater(signo)) {
-    return absl::InvalidArgumentError(absl::StrCat("SignalDispatcher: signal ", signo, " cannot be handled as an event"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("SignalDispatcher: signal ", signo, " cannot be handled as an event"));
   }
   if (handler == nullptr) return absl::InvalidArgumentError("SignalDispatcher: the handler is empty");
   if (absl::Status subscribed = SubscribeInbox(*inbox_, signo); !subscribed.ok()) return subscribed;

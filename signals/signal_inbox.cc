@@ -6,7 +6,8 @@
 
 namespace ko {
 
-SignalInbox::SignalInbox(os::EventFd bell, pid_t owner_thread) : bell_(std::move(bell)), owner_thread_(owner_thread) {
+SignalInbox::SignalInbox(os::EventFd bell, pid_t owner_thread)
+    : bell_(std::move(bell)), owner_thread_(owner_thread) {
   for (uint32_t i = 0; i < kCapacity; ++i) cells_[i].turn.store(i, std::memory_order_relaxed);
 }
 
@@ -38,7 +39,8 @@ void SignalInbox::Ring(bool on_owner_thread) {
 bool SignalInbox::Pop(SignalInfo& info) {
   const uint32_t position = head_.load(std::memory_order_relaxed);
   Cell& cell = cells_[position % kCapacity];
-  if (cell.turn.load(std::memory_order_acquire) != position + 1) return false;  // pairs with the store in Push
+  if (cell.turn.load(std::memory_order_acquire) != position + 1)
+    return false;  // pairs with the store in Push
   info = cell.info;
   head_.store(position + 1, std::memory_order_relaxed);
   cell.turn.store(position + kCapacity, std::memory_order_release);  // pairs with the load in Push

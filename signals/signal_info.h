@@ -8,7 +8,7 @@ namespace ko {
 // What the kernel tells about a signal (sigaction(2), siginfo_t). A value.
 struct SignalInfo {
   int signo;
-  int code;         // SI_USER for kill, SI_QUEUE for sigqueue, SI_KERNEL for the terminal's keys, ...
+  int code;          // SI_USER for kill, SI_QUEUE for sigqueue, SI_KERNEL for the terminal's keys, ...
   pid_t sender_pid;  // of kill and sigqueue
   uid_t sender_uid;
   int value;  // sigqueue's sival_int

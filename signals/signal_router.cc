@@ -21,7 +21,7 @@ uint64_t Bit(int signo) { return uint64_t{1} << (signo - 1); }
 
 // What the handler reads. Constant-initialized, so that it is there before any constructor.
 constinit std::atomic<SignalInbox*> inboxes[kMaxInboxes] = {};
-constinit std::atomic<uint64_t> managed{0};         // the signals that have our handler
+constinit std::atomic<uint64_t> managed{0};  // the signals that have our handler
 constinit std::atomic<int> handlers_running{0};
 
 // The rest is guarded by this, which a fork takes too.

@@ -4,14 +4,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdint>
 #include <filesystem>
 #include <string_view>
 #include <system_error>
 #include <vector>
 
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "ko/testing/process_state.h"
@@ -53,15 +51,9 @@ void AddSharedMappings(Facts& facts) {
   facts["anonymous shared mappings"] = absl::StrCat(count);
 }
 
-// A set of signals as /proc tells it, without those that the C library keeps for itself (32 and 33).
-uint64_t Signals(const char* name) {
-  uint64_t signals = 0;
-  return absl::SimpleHexAtoi(StatusLine(::getpid(), name), &signals) ? signals & ~(uint64_t{3} << 31) : 0;
-}
-
 void AddProcessSettings(Facts& facts) {
   for (const char* name : {"SigBlk", "SigIgn", "SigCgt"}) {
-    facts[name] = absl::StrCat(absl::Hex(Signals(name), absl::kZeroPad16));
+    facts[name] = absl::StrCat(absl::Hex(SignalSet(::getpid(), name), absl::kZeroPad16));
   }
   facts["Umask"] = StatusLine(::getpid(), "Umask");
   std::error_code error;

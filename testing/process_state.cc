@@ -14,6 +14,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "absl/time/time.h"
+#include "ko/os/deadline.h"
+#include "ko/os/pidfd.h"
+#include "ko/os/unique_fd.h"
 #include "ko/testing/read_all.h"
 
 namespace ko::testing {
@@ -53,7 +57,8 @@ bool AwaitState(pid_t pid, char letter) {
 }
 
 void AwaitEnded(pid_t pid) {
-  AwaitProcess(pid, [](const ProcessState& state) { return state.letter == 'Z' || state.letter == 'X'; });
+  const os::UniqueFd pidfd = os::OpenPidfd(pid);
+  if (pidfd.valid()) os::AwaitEnd(pidfd.get(), os::Deadline::After(absl::InfiniteDuration())).IgnoreError();
 }
 
 std::vector<pid_t> Children() {
@@ -82,6 +87,11 @@ std::string StatusLine(pid_t pid, const std::string& name) {
     if (absl::ConsumePrefix(&line, absl::StrCat(name, ":\t"))) return std::string(line);
   }
   return "";
+}
+
+uint64_t SignalSet(pid_t pid, const std::string& name) {
+  uint64_t signals = 0;
+  return absl::SimpleHexAtoi(StatusLine(pid, name), &signals) ? signals & ~(uint64_t{3} << 31) : 0;
 }
 
 }  // namespace ko::testing

@@ -31,7 +31,8 @@ bool AwaitProcess(pid_t pid, absl::FunctionRef<bool(const ProcessState&)> condit
 // Waits until the process is in the state; false where it has gone before.
 bool AwaitState(pid_t pid, char letter);
 
-// Waits until the process has ended: reaped, or a zombie that somebody else has to reap.
+// Waits until the process, with all of its threads, has ended: reaped, or a zombie that somebody has to reap.
+// (The letter of a threaded process is Z as soon as its first thread has ended.)
 void AwaitEnded(pid_t pid);
 
 // This process's children, zombies too, in no order.
@@ -41,8 +42,12 @@ std::vector<pid_t> Children();
 // (PR_SET_CHILD_SUBREAPER).
 void AdoptOrphans();
 
-// The value of a line of /proc/PID/status, "SigIgn" say; empty where there is none.
+// The value of a line of /proc/PID/status, "Umask" say; empty where there is none.
 std::string StatusLine(pid_t pid, const std::string& name);
+
+// A set of signals of a process: "SigBlk", "SigIgn" or "SigCgt", signal n as bit n - 1. Without 32 and 33,
+// which the C library keeps for itself.
+uint64_t SignalSet(pid_t pid, const std::string& name);
 
 }  // namespace ko::testing
 

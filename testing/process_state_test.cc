@@ -86,6 +86,14 @@ TEST_F(ProcessStateTest, AdoptsOrphans) {
   EXPECT_EQ(WEXITSTATUS(status), 9);
 }
 
+TEST_F(ProcessStateTest, SignalSetTellsItsSignals) {
+  const uint64_t before = SignalSet(::getpid(), "SigIgn");
+  const auto previous = ::signal(SIGUSR1, SIG_IGN);
+  EXPECT_EQ(SignalSet(::getpid(), "SigIgn"), before | uint64_t{1} << (SIGUSR1 - 1));
+  ::signal(SIGUSR1, previous);
+  EXPECT_EQ(SignalSet(::getpid(), "SigIgn"), before);
+}
+
 TEST_F(ProcessStateTest, StatusLineTellsValue) {
   EXPECT_EQ(StatusLine(::getpid(), "Pid"), std::to_string(::getpid()));
   EXPECT_EQ(StatusLine(::getpid(), "NoSuchLine"), "");

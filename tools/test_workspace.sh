@@ -2,10 +2,12 @@
 # test_workspace.sh TARGETS: tests them with WORKSPACE instead of MODULE.bazel. In the build root, which has no network,
 # the repositories that WORKSPACE names, and those that Bazel adds itself, are overridden by the root's own folders.
 set -euo pipefail
-cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+checkout=$(CDPATH='' cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd -P)
+cd "$checkout"
+source tools/root/common.sh
 
 overrides=()
-if ./bazelw --help-root | grep -q '^  build root .*(ready)'; then
+if ! bazel_on_path >/dev/null; then
   override() { overrides+=("--override_repository=$1=$2"); }
   for name in abseil-cpp googletest google_benchmark; do override "$name" "/ko/sources/$name"; done
   for name in cc java license proto python; do override "rules_$name" "/usr/share/bazel/rules/$name"; done

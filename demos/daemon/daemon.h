@@ -11,7 +11,9 @@ namespace ko::demos {
 class Daemon : public Demo {
  public:
   std::string_view name() const override { return "daemon"; }
-  std::string_view summary() const override { return "A master in the background with a title, ended by kill PID"; }
+  std::string_view summary() const override {
+    return "A master in the background with a title, ended by kill PID";
+  }
   void AddFlags(FlagSet& flags) override;
   int Run() override;
 

@@ -10,7 +10,9 @@ namespace ko::demos {
 class Hello : public Demo {
  public:
   std::string_view name() const override { return "hello"; }
-  std::string_view summary() const override { return "Fork a process that prints its pid, with a success handler, and wait for it"; }
+  std::string_view summary() const override {
+    return "Fork a process that prints its pid, with a success handler, and wait for it";
+  }
   int Run() override;
 };
 

@@ -29,8 +29,8 @@ inline constexpr int kDemoPluginVersion = 1;
 
 }  // namespace ko::demos
 
-#define KO_DEMO_PLUGIN(DemoClass)                                                     \
-  extern "C" int KoDemoPluginVersion() { return ::ko::demos::kDemoPluginVersion; }    \
+#define KO_DEMO_PLUGIN(DemoClass)                                                  \
+  extern "C" int KoDemoPluginVersion() { return ::ko::demos::kDemoPluginVersion; } \
   extern "C" ::ko::demos::Demo* KoDemoPluginCreate() { return new DemoClass(); }
 
 #endif  // KO_DEMOS_HOST_DEMO_H_

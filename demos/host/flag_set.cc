@@ -11,7 +11,8 @@
 namespace ko::demos {
 
 FlagSet::Flag* FlagSet::Find(std::string_view name) {
-  const auto found = std::find_if(flags_.begin(), flags_.end(), [&](const Flag& flag) { return flag.name == name; });
+  const auto found =
+      std::find_if(flags_.begin(), flags_.end(), [&](const Flag& flag) { return flag.name == name; });
   return found == flags_.end() ? nullptr : &*found;
 }
 
@@ -36,13 +37,16 @@ absl::Status FlagSet::Parse(absl::Span<const std::string> args) {
     Flag* flag = Find(name);
     if (flag == nullptr && !value.has_value() && absl::StartsWith(name, "no")) {
       flag = Find(name.substr(2));
-      if (flag != nullptr && flag->is_boolean) value = "false";
-      else flag = nullptr;
+      if (flag != nullptr && flag->is_boolean)
+        value = "false";
+      else
+        flag = nullptr;
     }
     if (flag == nullptr) return Unknown(args[i]);
     if (!value.has_value() && flag->is_boolean) value = "true";
     if (!value.has_value()) {
-      if (i + 1 == args.size()) return absl::InvalidArgumentError(absl::StrCat("--", flag->name, " needs a value"));
+      if (i + 1 == args.size())
+        return absl::InvalidArgumentError(absl::StrCat("--", flag->name, " needs a value"));
       value = args[++i];
     }
     std::string error;
@@ -57,8 +61,9 @@ absl::Status FlagSet::Parse(absl::Span<const std::string> args) {
 std::string FlagSet::Help() const {
   std::string text;
   for (const Flag& flag : flags_) {
-    absl::StrAppend(&text, "  --", flag.name, "  (default: ", flag.default_text.empty() ? "none" : flag.default_text,
-                    ")\n      ", flag.help, "\n");
+    absl::StrAppend(&text, "  --", flag.name,
+                    "  (default: ", flag.default_text.empty() ? "none" : flag.default_text, ")\n      ",
+                    flag.help, "\n");
   }
   return text;
 }

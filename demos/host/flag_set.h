@@ -22,8 +22,7 @@ class FlagSet {
   template <class T>
   void Add(std::string_view name, T* value, std::string_view help) {
     flags_.push_back({std::string(name), std::string(help), absl::UnparseFlag<T>(*value),
-                      std::is_same_v<T, bool>,
-                      [value](const std::string& text, std::string* error) {
+                      std::is_same_v<T, bool>, [value](const std::string& text, std::string* error) {
                         T parsed = *value;  // a text that is no value leaves the flag as it was
                         if (!absl::ParseFlag<T>(text, &parsed, error)) return false;
                         *value = std::move(parsed);

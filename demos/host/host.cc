@@ -53,7 +53,8 @@ class Host {
       absl::StatusOr<std::unique_ptr<Demo>> demo = LoadPlugin(std::string(path));
       if (!demo.ok()) return demo.status();
       if (Find((*demo)->name()) != nullptr) {
-        return absl::AlreadyExistsError(absl::StrCat("--plugin=", path, ": there is a demo '", (*demo)->name(), "' already"));
+        return absl::AlreadyExistsError(
+            absl::StrCat("--plugin=", path, ": there is a demo '", (*demo)->name(), "' already"));
       }
       demos_.push_back(*std::move(demo));
     }
@@ -62,13 +63,15 @@ class Host {
   }
 
   Demo* Find(std::string_view name) const {
-    const auto found = std::find_if(demos_.begin(), demos_.end(), [&](const auto& demo) { return demo->name() == name; });
+    const auto found =
+        std::find_if(demos_.begin(), demos_.end(), [&](const auto& demo) { return demo->name() == name; });
     return found == demos_.end() ? nullptr : found->get();
   }
 
   int NoSuchDemo(std::string_view name) const {
     const auto append_name = [](std::string* out, const auto& demo) { absl::StrAppend(out, demo->name()); };
-    return Complain(absl::StrCat("There is no demo '", name, "'. There are: ", absl::StrJoin(demos_, ", ", append_name)));
+    return Complain(
+        absl::StrCat("There is no demo '", name, "'. There are: ", absl::StrJoin(demos_, ", ", append_name)));
   }
 
   int PrintUsage() const {

@@ -20,8 +20,9 @@ absl::StatusOr<std::unique_ptr<Demo>> LoadPlugin(const std::string& path) {
         absl::StrCat("--plugin=", path, ": it is no demo, as it does not end with KO_DEMO_PLUGIN(...)"));
   }
   if (version() != kDemoPluginVersion) {
-    return absl::FailedPreconditionError(absl::StrCat("--plugin=", path, ": it was built for version ", version(),
-                                                      " of the host, which is version ", kDemoPluginVersion));
+    return absl::FailedPreconditionError(absl::StrCat("--plugin=", path, ": it was built for version ",
+                                                      version(), " of the host, which is version ",
+                                                      kDemoPluginVersion));
   }
   return std::unique_ptr<Demo>(create());
 }

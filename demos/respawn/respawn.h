@@ -11,7 +11,9 @@ namespace ko::demos {
 class Respawn : public Demo {
  public:
   std::string_view name() const override { return "respawn"; }
-  std::string_view summary() const override { return "Ten processes that fail after a second and are kept alive"; }
+  std::string_view summary() const override {
+    return "Ten processes that fail after a second and are kept alive";
+  }
   void AddFlags(FlagSet& flags) override;
   int Run() override;
 

@@ -20,7 +20,8 @@ class RunningDemo {
   };
 
   // `args` as on the command line; `env` on top of the test's own.
-  explicit RunningDemo(std::vector<std::string> args, std::vector<std::string> env = {}, std::string cwd = {});
+  explicit RunningDemo(std::vector<std::string> args, std::vector<std::string> env = {},
+                       std::string cwd = {});
 
   pid_t pid() const { return child_.pid(); }
   Child& child() { return child_; }

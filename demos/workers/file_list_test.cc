@@ -62,7 +62,8 @@ TEST(ListFilesTest, AFolderThatCannotBeReadIsSkippedAndNamed) {
   ASSERT_EQ(::mkdir(folder.File("closed").c_str(), 0700), 0);
   folder.Write("open", "");
   const auto child = testing::InChild([&] {
-    if (::geteuid() != 0 || ::setuid(65534) != 0) return;  // an ordinary user cannot make a folder of somebody else's
+    if (::geteuid() != 0 || ::setuid(65534) != 0)
+      return;  // an ordinary user cannot make a folder of somebody else's
     const absl::StatusOr<FileList> list = ListFiles(folder.path());
     if (!list.ok()) return;  // the folders above are not for everybody either
     EXPECT_THAT(list->paths, ElementsAre(folder.File("open")));

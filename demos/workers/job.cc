@@ -25,7 +25,8 @@ absl::Status ReadAll(int fd, const std::string& name, Consume consume) {
     if (size < 0 && errno == EINTR) continue;
     if (size < 0) return absl::ErrnoToStatus(errno, absl::StrCat("read(", name, ")"));
     if (size == 0) return absl::OkStatus();
-    if (absl::Status ok = consume(std::string_view(buffer.data(), static_cast<size_t>(size))); !ok.ok()) return ok;
+    if (absl::Status ok = consume(std::string_view(buffer.data(), static_cast<size_t>(size))); !ok.ok())
+      return ok;
   }
 }
 
@@ -43,7 +44,8 @@ absl::StatusOr<std::string> CountFile(const std::string& path) {
     return absl::OkStatus();
   });
   if (!read.ok()) return read;
-  return absl::StrCat(lines, " ", bytes, " ", absl::StrReplaceAll(path, {{"\\", "\\\\"}, {"\n", "\\n"}}), "\n");
+  return absl::StrCat(lines, " ", bytes, " ", absl::StrReplaceAll(path, {{"\\", "\\\\"}, {"\n", "\\n"}}),
+                      "\n");
 }
 
 absl::StatusOr<std::string> RunCommandOnFile(const std::vector<std::string>& command, const std::string& path,

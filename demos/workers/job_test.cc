@@ -41,14 +41,16 @@ TEST_F(JobTest, ACommandGetsThePathLastAndItsOutputIsTaken) {
 
 TEST_F(JobTest, ACommandThatFailsSaysHow) {
   EXPECT_THAT(RunCommandOnFile({"false"}, "f", 100).status().message(), HasSubstr("exited with code 1"));
-  EXPECT_THAT(RunCommandOnFile({"sh", "-c", "kill -9 $$"}, "f", 100).status().message(), HasSubstr("SIGKILL"));
+  EXPECT_THAT(RunCommandOnFile({"sh", "-c", "kill -9 $$"}, "f", 100).status().message(),
+              HasSubstr("SIGKILL"));
   EXPECT_TRUE(absl::IsNotFound(RunCommandOnFile({"no-such-program"}, "f", 100).status()));
 }
 
 TEST_F(JobTest, TooMuchOutputEndsTheCommand) {
   EXPECT_TRUE(RunCommandOnFile({"echo", "-n"}, "12345", 5).ok());
   EXPECT_TRUE(absl::IsResourceExhausted(RunCommandOnFile({"echo", "-n"}, "123456", 5).status()));
-  EXPECT_TRUE(absl::IsResourceExhausted(RunCommandOnFile({"cat", "/dev/zero"}, "/dev/zero", 1 << 20).status()));
+  EXPECT_TRUE(
+      absl::IsResourceExhausted(RunCommandOnFile({"cat", "/dev/zero"}, "/dev/zero", 1 << 20).status()));
 }
 
 }  // namespace

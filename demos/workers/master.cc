@@ -42,8 +42,9 @@ absl::Status Master::Run() {
 }
 
 absl::Status Master::MakeQueues() {
-  const size_t text_bytes = std::accumulate(paths_.begin(), paths_.end(), size_t{0},
-                                            [](size_t sum, const std::string& path) { return sum + path.size(); });
+  const size_t text_bytes =
+      std::accumulate(paths_.begin(), paths_.end(), size_t{0},
+                      [](size_t sum, const std::string& path) { return sum + path.size(); });
   // Workers, their jobs, and this process; jobs that have ended make room for others.
   const int participants = 4 * settings_.workers + 64;
   absl::StatusOr<std::unique_ptr<SharedJobQueue>> jobs = SharedJobQueue::Create(

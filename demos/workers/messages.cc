@@ -37,7 +37,8 @@ std::string ResultMessage::Encode() const { return demos::Encode(id, ok ? 1 : 0,
 
 std::optional<ResultMessage> ResultMessage::Decode(std::string_view bytes) {
   if (bytes.size() < kHeaderBytes) return std::nullopt;
-  return ResultMessage{GetNumber(bytes), GetNumber(bytes.substr(4)) != 0, std::string(bytes.substr(kHeaderBytes))};
+  return ResultMessage{GetNumber(bytes), GetNumber(bytes.substr(4)) != 0,
+                       std::string(bytes.substr(kHeaderBytes))};
 }
 
 }  // namespace ko::demos

@@ -12,8 +12,9 @@ namespace ko::demos {
 
 // A file to be worked on.
 struct JobMessage {
-  uint32_t id;        // its place in the list of files
-  uint32_t failures;  // how many times the job itself has failed; being redelivered because a worker died is none
+  uint32_t id;  // its place in the list of files
+  uint32_t
+      failures;  // how many times the job itself has failed; being redelivered because a worker died is none
   std::string path;
 
   std::string Encode() const;

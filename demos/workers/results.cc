@@ -20,14 +20,16 @@ void Results::Add(ResultMessage result) {
 std::vector<std::string> Results::Failures(const std::vector<std::string>& paths, size_t most) const {
   std::vector<std::string> failures;
   for (size_t id = 0; id < entries_.size() && failures.size() < most; ++id) {
-    if (entries_[id].state == State::kFailed) failures.push_back(absl::StrCat(paths[id], ": ", entries_[id].text));
+    if (entries_[id].state == State::kFailed)
+      failures.push_back(absl::StrCat(paths[id], ": ", entries_[id].text));
   }
   return failures;
 }
 
 absl::Status Results::WriteTo(const std::string& file) const {
   const std::string unfinished = absl::StrCat(file, ".part");
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> out(std::fopen(unfinished.c_str(), "we"), std::fclose);
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> out(std::fopen(unfinished.c_str(), "we"),
+                                                            std::fclose);
   if (out == nullptr) return absl::ErrnoToStatus(errno, absl::StrCat("open(", unfinished, ")"));
   for (const Entry& entry : entries_) {
     if (entry.state == State::kSucceeded) std::fwrite(entry.text.data(), 1, entry.text.size(), out.get());

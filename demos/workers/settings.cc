@@ -19,10 +19,12 @@ absl::StatusOr<WorkersSettings> WorkersSettings::FromFlags(const WorkersFlags& f
         absl::StrCat("--crash_percent=", flags.crash_percent, ": a number from 0 to 100 is needed"));
   }
   if (flags.grace < absl::ZeroDuration()) {
-    return absl::InvalidArgumentError(absl::StrCat("--grace=", absl::FormatDuration(flags.grace), " is negative"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--grace=", absl::FormatDuration(flags.grace), " is negative"));
   }
   if (flags.queue != "shm:") {
-    return absl::InvalidArgumentError(absl::StrCat("--queue=", flags.queue, ": there is shm:, shared memory"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--queue=", flags.queue, ": there is shm:, shared memory"));
   }
   WorkersSettings settings{flags.workers, {}, flags.crash_percent, flags.grace};
   std::string_view job = flags.job;

@@ -12,7 +12,9 @@ namespace {
 constexpr absl::Duration kPublishTimeout = absl::Minutes(1);
 
 // An even, repeatable choice of `percent` of the jobs.
-bool IsChosen(uint32_t id, int percent) { return (id * 2654435761u >> 8) % 100 < static_cast<uint32_t>(percent); }
+bool IsChosen(uint32_t id, int percent) {
+  return (id * 2654435761u >> 8) % 100 < static_cast<uint32_t>(percent);
+}
 
 }  // namespace
 
@@ -20,7 +22,7 @@ absl::Status Worker::Run() {
   manager_.SetStopPolicy({.grace = settings_.grace});
   while (!self_.ShouldShutdown()) {
     absl::StatusOr<Job> job = queues_.jobs->Receive(absl::InfiniteDuration(), self_.interrupt());
-    if (absl::IsCancelled(job.status())) continue;                           // a signal
+    if (absl::IsCancelled(job.status())) continue;                          // a signal
     if (absl::IsFailedPrecondition(job.status())) return absl::OkStatus();  // closed, and all is done
     if (!job.ok()) return job.status();
     if (absl::Status handled = Handle(*std::move(job)); !handled.ok()) return handled;
@@ -41,7 +43,8 @@ absl::Status Worker::Handle(Job job) {
   if (message->failures >= kMaxAttempts) {
     const ResultMessage failed{message->id, /*ok=*/false, std::string(outcome.message())};
     if (absl::Status published = Publish(failed); !published.ok()) return published;
-  } else if (absl::Status put_back = queues_.jobs->Publish(message->Encode(), kPublishTimeout); !put_back.ok()) {
+  } else if (absl::Status put_back = queues_.jobs->Publish(message->Encode(), kPublishTimeout);
+             !put_back.ok()) {
     return put_back;
   }
   return job.Ack();

@@ -15,7 +15,8 @@ inline constexpr size_t kMaxOutputBytes = 16 << 20;
 struct Queues {
   JobQueue* jobs;
   JobQueue* results;
-  const os::EventFd* bell;  // rung when there is a new result, for the master that waits for its workers as well
+  const os::EventFd*
+      bell;  // rung when there is a new result, for the master that waits for its workers as well
 };
 
 // A worker's process: leases one job after the other, runs each in a process of its own, publishes what became of it, and

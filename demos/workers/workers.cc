@@ -22,12 +22,15 @@ void PrintSummary(const Master& master, const std::vector<std::string>& paths, a
   for (const std::string& failure : results.Failures(paths, kShownFailures)) {
     absl::FPrintF(stderr, "failed: %s\n", failure);
   }
-  if (results.failed() > kShownFailures) absl::FPrintF(stderr, "failed: and %d more\n", results.failed() - kShownFailures);
+  if (results.failed() > kShownFailures)
+    absl::FPrintF(stderr, "failed: and %d more\n", results.failed() - kShownFailures);
   const double seconds = absl::ToDoubleSeconds(time);
-  absl::PrintF("%d of %d files done in %.2f s (%.0f a second), %d failed, %d worker restarts%s\n", results.succeeded(),
-               results.size(), seconds, seconds > 0 ? results.done() / seconds : 0, results.failed(),
-               master.restarts(),
-               master.was_stopped() ? absl::StrFormat("; stopped, %d left undone", results.size() - results.done()) : "");
+  absl::PrintF("%d of %d files done in %.2f s (%.0f a second), %d failed, %d worker restarts%s\n",
+               results.succeeded(), results.size(), seconds, seconds > 0 ? results.done() / seconds : 0,
+               results.failed(), master.restarts(),
+               master.was_stopped()
+                   ? absl::StrFormat("; stopped, %d left undone", results.size() - results.done())
+                   : "");
 }
 
 }  // namespace
@@ -38,12 +41,15 @@ void Workers::AddFlags(FlagSet& flags) {
   flags.Add("path", &flags_.path, "the folder whose files are worked on, or one file");
   flags.Add("workers", &flags_.workers, "how many worker processes");
   flags.Add("job", &flags_.job,
-            "count: lines and bytes of each file; exec:COMMAND: runs COMMAND with the file's path as last argument and "
+            "count: lines and bytes of each file; exec:COMMAND: runs COMMAND with the file's path as last "
+            "argument and "
             "takes what it prints (no shell: words are split at spaces)");
   flags.Add("queue", &flags_.queue, "where the jobs wait; shm: is shared memory");
-  flags.Add("out", &flags_.out, "the results, sorted by path: LINES BYTES PATH for count, what was printed for exec");
-  flags.Add("crash_percent", &flags_.crash_percent,
-            "this share of the jobs kill themselves (SIGKILL) at the first attempt; the results stay the same");
+  flags.Add("out", &flags_.out,
+            "the results, sorted by path: LINES BYTES PATH for count, what was printed for exec");
+  flags.Add(
+      "crash_percent", &flags_.crash_percent,
+      "this share of the jobs kill themselves (SIGKILL) at the first attempt; the results stay the same");
   flags.Add("grace", &flags_.grace, "how long running jobs may go on after SIGTERM or Ctrl-C");
 }
 
@@ -59,7 +65,8 @@ int Workers::Run() {
   for (const std::string& folder : files->skipped) absl::FPrintF(stderr, "skipped: %s\n", folder);
   if (files->paths.empty()) absl::FPrintF(stderr, "workers: there is no file under %s\n", flags_.path);
   // More workers than files would have nothing to do.
-  settings->workers = std::min<int>(settings->workers, static_cast<int>(std::max<size_t>(files->paths.size(), 1)));
+  settings->workers =
+      std::min<int>(settings->workers, static_cast<int>(std::max<size_t>(files->paths.size(), 1)));
 
   const absl::Time start = absl::Now();
   Master master(*std::move(settings), files->paths, /*keep_texts=*/!flags_.out.empty());

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# packages.sh SUITE, inside the root: installs what builds and tests the project. Run again, it resumes.
+# Inside the root: installs what builds and tests the project. Run again, it resumes.
 set -euo pipefail
-suite=$1
 
 mirror=$(awk '$1 == "deb" { print $2; exit }' /etc/apt/sources.list)
 cat >/etc/apt/sources.list.d/stable.list <<LIST
@@ -15,8 +14,13 @@ Pin-Priority: 100
 PIN
 # A mirror may be a frozen snapshot, whose Release files have expired; signatures are checked all the same.
 echo 'Acquire::Check-Valid-Until "false";' >/etc/apt/apt.conf.d/10ko
-dpkg --configure -a
 apt-get update
+
+# What a killed dpkg left half unpacked, it neither configures nor replaces: removed, it is installed anew.
+mapfile -t broken < <(dpkg-query --show --showformat '${db:Status-Eflag} ${Package}\n' | sed -n 's/^reinstreq //p')
+if [[ ${#broken[@]} != 0 ]]; then dpkg --remove --force-remove-reinstreq --force-depends "${broken[@]}"; fi
+dpkg --configure -a --force-depends
+apt-get install --yes --no-install-recommends --fix-broken
 
 # clang-format-19 is stable's, so that the format check does not change with the suite.
 packages=(bazel-bootstrap g++ procps clang-format-19)
