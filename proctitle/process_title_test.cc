@@ -61,7 +61,7 @@ std::string Ps(const std::string& column) {
   return text;
 }
 
-size_t Mappings() {
+[[maybe_unused]] size_t Mappings() {
   const std::string maps = ReadFile("/proc/self/maps");
   return static_cast<size_t>(std::count(maps.begin(), maps.end(), '\n'));
 }
