@@ -22,7 +22,7 @@ absl::Status StillRunning(absl::Duration timeout, std::string_view what) {
 absl::StatusOr<std::shared_ptr<Supervisor>> Process::GetSupervisor() const {
   if (record_ == nullptr) return absl::FailedPreconditionError("Process: this handle is of no process");
   std::shared_ptr<Supervisor> supervisor = record_->supervisor.lock();
-  if (supervisor == nullptr || !supervisor->IsOwnedByThisProcess()) {
+  if (supervisor == nullptr || supervisor->closed() || !supervisor->IsOwnedByThisProcess()) {
     return absl::FailedPreconditionError("Process: its manager is gone, or belongs to another process");
   }
   return supervisor;

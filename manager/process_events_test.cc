@@ -20,7 +20,6 @@
 #include "ko/testing/gate.h"
 #include "ko/testing/in_child.h"
 #include "ko/testing/leaks.h"
-#include "ko/testing/process_state.h"
 #include "ko/testing/status_matchers.h"
 
 // The handlers of Process: each event is told exactly once, whichever call noticed it, and a handler may do anything.
@@ -28,7 +27,6 @@
 namespace ko {
 namespace {
 
-using testing::AwaitState;
 using ::testing::ElementsAre;
 using testing::Gate;
 using testing::InChild;
@@ -105,7 +103,7 @@ TEST_F(ProcessEventsTest, OnceWhicheverCallReapsFirst) {
       ProcessManager manager;
       Process process = manager.Fork([] { return 3; });
       Record(process);
-      ASSERT_TRUE(AwaitState(process.pid(), 'Z'));
+      AwaitExit(process.pid());
       first(manager, process);
       EXPECT_THAT(log_, ElementsAre(kError3, kExit3));
       second(manager, process);
@@ -214,7 +212,7 @@ TEST_F(ProcessEventsTest, HandlersNeverRunInsideForkOrTheDestructor) {
     for (int i = 0; i < 20; ++i) {
       Process process = manager.Fork([] {});
       Record(process);
-      ASSERT_TRUE(AwaitState(process.pid(), 'Z'));
+      AwaitExit(process.pid());
     }
     EXPECT_THAT(log_, IsEmpty());
   }
@@ -225,7 +223,7 @@ TEST_F(ProcessEventsTest, HandlersRunOnceInTheOwnersProcessOnly) {
   ProcessManager manager;
   Process process = manager.Fork([] { return 3; });
   Record(process);
-  ASSERT_TRUE(AwaitState(process.pid(), 'Z'));
+  AwaitExit(process.pid());
   InChild([&] {
     EXPECT_THAT(manager.Wait(), IsOk());
     EXPECT_THAT(log_, IsEmpty());
@@ -417,6 +415,18 @@ TEST_F(ProcessEventsTest, HandlerMayDestroyTheManagerWhileASignalIsBeingHandled)
     EXPECT_THAT(manager->Dispatch(absl::InfiniteDuration()), StatusIs(absl::StatusCode::kCancelled));
     EXPECT_EQ(manager, nullptr);
   });
+}
+
+TEST_F(ProcessEventsTest, HandlerAddedByTheHandlerThatDestroyedTheManagerIsDropped) {
+  const auto token = std::make_shared<int>();
+  auto manager = std::make_unique<ProcessManager>();
+  Process process = manager->Fork([] {});
+  process.OnSuccess([&] {
+    manager.reset();
+    process.OnExit([process, token](const ExitStatus&) { FAIL(); });
+  });
+  EXPECT_THAT(process.Wait(), IsOkAndHolds(ExitStatus::Exited(0)));
+  EXPECT_EQ(token.use_count(), 1);
 }
 
 TEST_F(ProcessEventsTest, HandlerMayReplaceTheManager) {

@@ -82,7 +82,7 @@ TEST_F(ProcessManagerTest, WaitWaitsForAll) {
 
 TEST_F(ProcessManagerTest, WaitWithoutTimeSeesAllThatHaveEnded) {
   ProcessManager manager;
-  for (int i = 0; i < 300; ++i) ASSERT_TRUE(AwaitState(manager.Fork([] {}).pid(), 'Z'));
+  for (int i = 0; i < 300; ++i) AwaitExit(manager.Fork([] {}).pid());
   EXPECT_THAT(manager.Wait(absl::ZeroDuration()), IsOk());
 }
 
@@ -90,8 +90,8 @@ TEST_F(ProcessManagerTest, DispatchHandlesWhatHasHappenedAndSaysHowMuch) {
   ProcessManager manager;
   EXPECT_THAT(manager.Dispatch(), IsOkAndHolds(0));
   Process first = manager.Fork([] {}), second = manager.Fork([] {}), third = manager.Fork(SleepForEver);
-  ASSERT_TRUE(AwaitState(first.pid(), 'Z'));
-  ASSERT_TRUE(AwaitState(second.pid(), 'Z'));
+  AwaitExit(first.pid());
+  AwaitExit(second.pid());
   EXPECT_EQ(manager.size(), 3u) << "until the next Dispatch";
   EXPECT_THAT(manager.Dispatch(absl::InfiniteDuration()), IsOkAndHolds(2));
   EXPECT_EQ(manager.size(), 1u);
@@ -214,14 +214,14 @@ TEST_F(ProcessManagerTest, AssignmentToItselfChangesNothing) {
 TEST_F(ProcessManagerTest, SystemPopenAndWaitpidKeepTheirChildren) {
   ProcessManager manager;
   Process managed = manager.Fork([] { return 3; });
-  ASSERT_TRUE(AwaitState(managed.pid(), 'Z'));
+  AwaitExit(managed.pid());
   EXPECT_EQ(WEXITSTATUS(std::system("exit 5")), 5);
 
   std::FILE* const pipe = ::popen("echo text; exit 6", "r");
   ASSERT_NE(pipe, nullptr);
   const pid_t raw = ::fork();
   if (raw == 0) ::_exit(7);
-  ASSERT_TRUE(AwaitState(raw, 'Z'));
+  AwaitExit(raw);
   EXPECT_THAT(manager.Wait(), IsOk());
   EXPECT_EQ(managed.exit_status(), ExitStatus::Exited(3));
 
@@ -239,8 +239,8 @@ TEST_F(ProcessManagerTest, TwoManagersHaveTheirOwnChildren) {
   int told = 0;
   a.OnError([&](const ExitStatus&) { ++told; });
   b.OnError([&](const ExitStatus&) { ++told; });
-  ASSERT_TRUE(AwaitState(a.pid(), 'Z'));
-  ASSERT_TRUE(AwaitState(b.pid(), 'Z'));
+  AwaitExit(a.pid());
+  AwaitExit(b.pid());
   EXPECT_THAT(first.Wait(), IsOk());
   EXPECT_EQ(told, 1);
   EXPECT_EQ(second.size(), 1u);

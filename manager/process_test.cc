@@ -168,7 +168,7 @@ TEST_F(ProcessTest, WaitOfARunningOneIsDeadlineExceededAndLeavesItAlone) {
 TEST_F(ProcessTest, WaitWithoutTimeSeesAnEndThatHasHappened) {
   ProcessManager manager;
   Process process = manager.Fork([] { return 3; });
-  ASSERT_TRUE(AwaitState(process.pid(), 'Z'));
+  AwaitExit(process.pid());
   EXPECT_THAT(process.Wait(absl::ZeroDuration()), IsOkAndHolds(ExitStatus::Exited(3)));
 }
 
@@ -236,7 +236,7 @@ TEST_F(ProcessTest, ReadyAndGoneBeforeAnybodyLookedIsReady) {
   Process process = manager.Fork([](Self& self) { self.NotifyReady(); });
   int ready = 0;
   process.OnReady([&] { ++ready; });
-  ASSERT_TRUE(AwaitState(process.pid(), 'Z'));
+  AwaitExit(process.pid());
   EXPECT_THAT(process.WaitReady(), IsOk());
   EXPECT_EQ(ready, 1);
 }
@@ -290,7 +290,7 @@ TEST_F(ProcessTest, KillOfANumberThatIsNoSignalIsInvalidArgumentAndSendsNothing)
 TEST_F(ProcessTest, KillAfterTheEndDoesNothing) {
   ProcessManager manager;
   Process process = manager.Fork([] { return 3; });
-  ASSERT_TRUE(AwaitState(process.pid(), 'Z'));
+  AwaitExit(process.pid());
   EXPECT_THAT(process.Kill(SIGKILL), IsOk()) << "ended, not reaped";
   EXPECT_THAT(process.Wait(), IsOkAndHolds(ExitStatus::Exited(3)));
   EXPECT_THAT(process.Kill(SIGKILL), IsOk()) << "reaped";

@@ -15,6 +15,7 @@
 #include "ko/os/deadline.h"
 #include "ko/testing/leaks.h"
 #include "ko/testing/process_state.h"
+#include "ko/testing/rounds.h"
 #include "ko/testing/status_matchers.h"
 
 // The child's side. A body of these returns the line at which something was not as it should be.
@@ -56,7 +57,7 @@ TEST_F(SelfTest, PidsAreThisProcesssAndTheManagers) {
 // Every one of them is sent before the child can have run a line of its own.
 TEST_F(SelfTest, SigtermSentAsForkReturnsIsNeverLostAndNeverKills) {
   ProcessManager manager;
-  for (int i = 0; i < 2000; ++i) {
+  for (int i = 0; i < testing::Rounds(2000); ++i) {
     Process process = manager.Fork(ServeUntilShutdown);
     ASSERT_THAT(process.Kill(SIGTERM), IsOk());
     ASSERT_THAT(process.Wait(), IsOkAndHolds(ExitStatus::Exited(kSawShutdown))) << "in round " << i;

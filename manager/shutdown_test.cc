@@ -507,7 +507,7 @@ TEST_F(ShutdownTest, CtrlCIsLeftToTheManagerByANestedManager) {
     });
     ASSERT_THAT(nested.WaitReady(), IsOk());
     terminal.PressCtrlC();
-    ASSERT_TRUE(AwaitState(nested.pid(), 'Z'));
+    AwaitExit(nested.pid());
     EXPECT_THAT(nested.Wait(), IsOkAndHolds(ExitStatus::Exited(0)));
   });
 }

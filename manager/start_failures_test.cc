@@ -17,7 +17,6 @@
 #include "ko/testing/fail_syscall.h"
 #include "ko/testing/in_child.h"
 #include "ko/testing/leaks.h"
-#include "ko/testing/process_state.h"
 #include "ko/testing/status_matchers.h"
 
 // Starts that the kernel refuses: told like any other end, retried where the policy says so, and nothing is left of them.

@@ -242,7 +242,7 @@ TEST_F(SupervisionTest, StopWhileAnExitIsStillUntoldIsToldOnce) {
     int exits = 0;
     Process process = manager.Spawn([] { return 3; }, MuchLater());
     process.OnExit([&](const ExitStatus&) { ++exits; });
-    ASSERT_TRUE(testing::AwaitState(process.pid(), 'Z'));
+    AwaitExit(process.pid());
     // In one round: the exit is noticed, and then a signal's handler stops the process, before anybody is told.
     ASSERT_THAT(manager.signals().On(SIGUSR1, [&](const SignalInfo&) { process.Stop().IgnoreError(); }),
                 IsOk());

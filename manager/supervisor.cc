@@ -271,8 +271,8 @@ void Supervisor::Close() {
   if (!IsOwnedByThisProcess()) return DropEverything();
   shutdown_handlers_.clear();
   BeginShutdown(stop_policy_);
-  if (kernel_ != nullptr)
-    kernel_->epoll.Remove(kernel_->signals.poll_fd());  // the user's handlers are not for now
+  // The handlers that the program gave to signals() are not for now.
+  if (kernel_ != nullptr) kernel_->epoll.Remove(kernel_->signals.poll_fd());
   while (!records_.empty()) {
     // Where not even waiting works any more, the children's owners kill and reap them.
     if (!Collect(os::Deadline::After(absl::InfiniteDuration())).ok()) records_.clear();

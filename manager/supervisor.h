@@ -79,6 +79,7 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
   int poll_fd() const { return kernel_->epoll.fd(); }
   SignalDispatcher& signals() { return kernel_->signals; }
   size_t size() const { return IsOwnedByThisProcess() ? records_.size() : 0; }
+  bool closed() const { return closed_; }
   bool shutting_down() const { return IsOwnedByThisProcess() && shutting_down_; }
   void SetStopPolicy(const StopPolicy& policy);
 

@@ -1,13 +1,18 @@
 #ifndef KO_MANAGER_TEST_BODIES_H_
 #define KO_MANAGER_TEST_BODIES_H_
 
+#include <gtest/gtest.h>
+#include <sys/types.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include <csignal>
 
 #include "absl/time/time.h"
 #include "ko/manager/self.h"
 #include "ko/os/shared_mapping.h"
 
-// What the tests of this folder let their children do.
+// What the tests of this folder let their children do, and share with them.
 
 namespace ko {
 
@@ -29,6 +34,12 @@ inline void IgnoreShutdown(Self& self) {
 // Dies of SIGTERM.
 inline void SleepForEver() {
   for (;;) ::pause();
+}
+
+// Waits until a child of this process has ended, and leaves it to be reaped.
+inline void AwaitExit(pid_t pid) {
+  siginfo_t info = {};
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT), 0);
 }
 
 // A value that a test's processes share, zeroed at first.

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <memory>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -56,13 +57,12 @@ SignalDispatcher::~SignalDispatcher() { Close(); }
 void SignalDispatcher::Close() {
   if (inbox_ == nullptr) return;
   DetachInbox(*inbox_);
-  if (!inbox_->orphaned.load()) LetHeldBackIn();
   inbox_.reset();
 }
 
 absl::Status SignalDispatcher::CheckUsable() const {
   if (inbox_ == nullptr) return absl::FailedPreconditionError("SignalDispatcher: moved-from");
-  if (inbox_->orphaned.load(std::memory_order_relaxed)) {
+  if (!inbox_->IsOurs()) {
     return absl::FailedPreconditionError("SignalDispatcher: it is the parent's; a child is to make its own");
   }
   return absl::OkStatus();
@@ -86,6 +86,7 @@ absl::Status SignalDispatcher::Off(int signo) {
   if (found == handlers_.end()) return absl::OkStatus();
   for (const auto& handler : found->second) handler->removed = true;  // also for a Dispatch that is going on
   handlers_.erase(found);
+  inbox_->Drop(signo);
   UnsubscribeInbox(*inbox_, signo);
   return absl::OkStatus();
 }
@@ -107,15 +108,16 @@ absl::StatusOr<int> SignalDispatcher::Dispatch() {
 
   inbox_->Silence();
   // What comes while this runs is for the next time, or a flood would keep it here for ever.
-  const uint32_t pending = inbox_->pending();
+  uint32_t left = inbox_->pending();
   const absl::Cleanup leave = [this] {
-    if (inbox_->orphaned.load()) return;  // a handler forked, and this is the child: the bell is the parent's
-    LetHeldBackIn();
+    if (!inbox_->IsOurs()) return;  // a handler forked, and this is the child: the bell is the parent's
+    LetHeldBackIn(*inbox_);
     if (inbox_->pending() != 0) inbox_->RingAgain();  // a handler threw, and what follows was left undone
   };
   int count = 0;
   SignalInfo info;
-  while (static_cast<uint32_t>(count) < pending && inbox_->Pop(info)) {
+  for (; left > 0 && inbox_->IsOurs() && inbox_->Pop(info); --left) {
+    if (info.signo == 0) continue;
     ++count;
     RunHandlers(info);
   }
@@ -127,19 +129,9 @@ void SignalDispatcher::RunHandlers(const SignalInfo& info) {
   if (found == handlers_.end()) return;
   const std::vector<std::shared_ptr<Handler>> handlers = found->second;  // which may change meanwhile
   for (const auto& handler : handlers) {
+    if (!inbox_->IsOurs()) return;  // the child of a handler that forked
     if (!handler->removed) handler->run(info);
   }
-}
-
-void SignalDispatcher::LetHeldBackIn() {
-  const uint64_t held_back = inbox_->held_back.exchange(0, std::memory_order_relaxed);
-  if (held_back == 0) return;
-  sigset_t signals;
-  ::sigemptyset(&signals);
-  for (int signo = 1; signo < NSIG; ++signo) {
-    if ((held_back >> (signo - 1) & 1) != 0) ::sigaddset(&signals, signo);
-  }
-  ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
 }
 
 absl::StatusOr<int> SignalDispatcher::Wait(absl::Duration timeout) {

@@ -71,7 +71,6 @@ class SignalDispatcher {
   explicit SignalDispatcher(std::unique_ptr<SignalInbox> inbox) : inbox_(std::move(inbox)) {}
   absl::Status CheckUsable() const;
   void RunHandlers(const SignalInfo& info);
-  void LetHeldBackIn();
   void Close();
 
   // Shared, because a handler may take itself away while it runs.

@@ -132,6 +132,24 @@ TEST_F(SignalDispatcherTest, OffTakesHandlersAndWhatIsPendingAway) {
   EXPECT_EQ(Disposition(SIGUSR1).sa_handler, SIG_DFL);
 }
 
+TEST_F(SignalDispatcherTest, WhatOffDroppedIsNotForHandlersThatAreAddedLater) {
+  SignalDispatcher signals = MakeDispatcher();
+  int old_count = 0, other_count = 0, new_count = 0;
+  ASSERT_TRUE(signals.On(SIGUSR1, Count(old_count)).ok());
+  ASSERT_TRUE(signals.On(SIGUSR2, Count(other_count)).ok());
+  ::raise(SIGUSR1);
+  ::raise(SIGUSR2);
+  ASSERT_TRUE(signals.Off(SIGUSR1).ok());
+  ASSERT_TRUE(signals.On(SIGUSR1, Count(new_count)).ok());
+  EXPECT_THAT(signals.Dispatch(), IsOkAndHolds(1));
+  EXPECT_EQ(old_count + new_count, 0);
+  EXPECT_EQ(other_count, 1);
+  EXPECT_FALSE(IsReadable(signals.poll_fd()));
+  ::raise(SIGUSR1);
+  EXPECT_THAT(signals.Dispatch(), IsOkAndHolds(1));
+  EXPECT_EQ(new_count, 1);
+}
+
 void UsersHandler(int) {}
 
 TEST_F(SignalDispatcherTest, DestructionRestoresWhateverDispositionThereWas) {
@@ -369,6 +387,49 @@ TEST_F(SignalDispatcherTest, SignalsOnOtherThreadsWakeASleeperOnTheInterrupt) {
   }
   other.join();
   EXPECT_THAT(signals.Dispatch(), IsOkAndHolds(1));
+  EXPECT_EQ(count, 1);
+}
+
+TEST_F(SignalDispatcherTest, ASignalToTheSleeperItselfEndsItsSleepOnTheInterrupt) {
+  SignalDispatcher signals = MakeDispatcher();
+  int count = 0;
+  ASSERT_TRUE(signals.On(SIGUSR1, Count(count)).ok());
+  const pid_t sleeper = ::getpid();
+  testing::Gate next;
+  constexpr int kRounds = testing::Rounds(2'000);
+  const pid_t sender = ::fork();
+  if (sender == 0) {
+    for (int i = 0; i < kRounds && next.Pass(); ++i) {
+      if (i % 2 == 0) testing::AwaitState(sleeper, 'S');  // else just before or after it goes to sleep
+      ::kill(sleeper, SIGUSR1);
+    }
+    ::_exit(0);
+  }
+  for (int i = 0; i < kRounds; ++i) {
+    next.Open();
+    const Interrupt interrupt = signals.interrupt();
+    while (!interrupt.fired()) {
+      os::FutexWaitList waits;
+      waits.Add(*interrupt.word, interrupt.expected, os::FutexScope::kPrivate);
+      waits.Sleep(os::Deadline::After(absl::InfiniteDuration()));
+    }
+    ASSERT_THAT(signals.Dispatch(), IsOkAndHolds(1));
+  }
+  EXPECT_EQ(count, kRounds);
+  ::waitpid(sender, nullptr, 0);
+}
+
+TEST_F(SignalDispatcherTest, ASignalOnAnotherThreadEndsWait) {
+  SignalDispatcher signals = MakeDispatcher();
+  int count = 0;
+  ASSERT_TRUE(signals.On(SIGUSR1, Count(count)).ok());
+  const pid_t owner = ::gettid();
+  std::thread other([owner] {
+    testing::AwaitState(owner, 'S');
+    ::pthread_kill(::pthread_self(), SIGUSR1);  // handled on this thread
+  });
+  EXPECT_THAT(signals.Wait(absl::InfiniteDuration()), IsOkAndHolds(1));
+  other.join();
   EXPECT_EQ(count, 1);
 }
 

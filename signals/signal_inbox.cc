@@ -7,7 +7,7 @@
 namespace ko {
 
 SignalInbox::SignalInbox(os::EventFd bell, pid_t owner_thread)
-    : bell_(std::move(bell)), owner_thread_(owner_thread) {
+    : bell_(std::move(bell)), owner_thread_(owner_thread), process_mark_(os::ProcessMark()) {
   for (uint32_t i = 0; i < kCapacity; ++i) cells_[i].turn.store(i, std::memory_order_relaxed);
 }
 
@@ -46,6 +46,14 @@ bool SignalInbox::Pop(SignalInfo& info) {
   cell.turn.store(position + kCapacity, std::memory_order_release);  // pairs with the load in Push
   ++dispatched_;
   return true;
+}
+
+void SignalInbox::Drop(int signo) {
+  for (uint32_t position = head_.load(std::memory_order_relaxed);; ++position) {
+    Cell& cell = cells_[position % kCapacity];
+    if (cell.turn.load(std::memory_order_acquire) != position + 1) return;  // pairs with the store in Push
+    if (cell.info.signo == signo) cell.info.signo = 0;
+  }
 }
 
 void SignalInbox::Silence() {

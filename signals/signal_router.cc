@@ -24,17 +24,39 @@ constinit std::atomic<SignalInbox*> inboxes[kMaxInboxes] = {};
 constinit std::atomic<uint64_t> managed{0};  // the signals that have our handler
 constinit std::atomic<int> handlers_running{0};
 
+constinit std::atomic<pid_t> owner{0};  // the process that all of this is about; 0: none yet
+
 // The rest is guarded by this, which a fork takes too.
 constinit std::mutex mutex;
 constinit int subscribers[NSIG] = {};
 constinit struct sigaction previous[NSIG] = {};
-constinit pid_t owner = 0;  // the process that all of this is about; 0: none yet
 
-// Keeps a signal with the kernel until its inbox has room again. On the inbox's own thread it, and the other managed ones,
-// stay blocked when the handler returns; on another thread it is sent on to that one.
-bool LeaveWithKernel(SignalInbox& inbox, pid_t thread, const siginfo_t& info, ucontext_t& context) {
-  if (!os::QueueSignal(inbox.owner_thread(), info)) return false;
-  if (thread != inbox.owner_thread()) return true;
+sigset_t SetOf(uint64_t bits) {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  for (int signo = 1; signo < NSIG; ++signo) {
+    if ((bits & Bit(signo)) != 0) ::sigaddset(&signals, signo);
+  }
+  return signals;
+}
+
+// A signal on its way to the thread of an inbox has this code, negative like those of programs: the kernel lets a thread
+// send no other to another one. Its own code travels in a field that such signals have no use for.
+constexpr int kRelayedCode = -0x6b6f;
+
+bool Relay(pid_t thread, siginfo_t info) {
+  info.si_utime = info.si_code;
+  info.si_code = kRelayedCode;
+  return os::QueueSignal(thread, info);
+}
+
+SignalInfo ReadInfo(const siginfo_t& info) {
+  const int code = info.si_code == kRelayedCode ? static_cast<int>(info.si_utime) : info.si_code;
+  return {info.si_signo, code, info.si_pid, info.si_uid, info.si_value.sival_int};
+}
+
+// Leaves the managed signals with the kernel until Dispatch lets them in: they stay blocked when the handler returns.
+void HoldBack(SignalInbox& inbox, ucontext_t& context) {
   uint64_t blocked = 0;
   const uint64_t all = managed.load(std::memory_order_relaxed);
   for (int signo = 1; signo < NSIG; ++signo) {
@@ -42,34 +64,59 @@ bool LeaveWithKernel(SignalInbox& inbox, pid_t thread, const siginfo_t& info, uc
     ::sigaddset(&context.uc_sigmask, signo);
     blocked |= Bit(signo);
   }
-  inbox.held_back.fetch_or(blocked, std::memory_order_relaxed);  // read on this thread, in Dispatch
+  inbox.held_back.fetch_or(blocked, std::memory_order_relaxed);  // read on this thread, in LetHeldBackIn
+}
+
+// For a signal of a child that was made without the C library's fork, or that shares this memory until it executes a
+// program (vfork): it has the disposition from before, and the signal comes again when the handler returns.
+void GivePreviousDisposition(const siginfo_t& info) {
+  ::sigaction(info.si_signo, &previous[info.si_signo], nullptr);
+  os::QueueSignal(::gettid(), info);
+}
+
+// Whether the signal is left with the kernel, because an inbox has no room for it. On other threads than the inbox's own
+// that is so at the high-water mark already: the signal goes to that thread, whose handler holds the next ones back.
+bool LeaveWithKernel(SignalInbox& inbox, pid_t thread, const siginfo_t& info, ucontext_t& context) {
+  if (thread != inbox.owner_thread()) {
+    return inbox.size() >= SignalInbox::kHighWater && Relay(inbox.owner_thread(), info);
+  }
+  if (inbox.size() < SignalInbox::kCapacity || !os::QueueSignal(thread, info)) return false;
+  HoldBack(inbox, context);
   return true;
 }
 
-// Async-signal-safe. All managed signals are blocked meanwhile, so it is not nested on a thread.
-void OnSignal(int signo, siginfo_t* info, void* context) {
-  const int saved_errno = errno;
-  // Pairs with the loop in DetachInbox: whoever sees the count at 0 after taking an inbox away knows that nobody uses it.
-  handlers_running.fetch_add(1, std::memory_order_seq_cst);
+void Deliver(const siginfo_t& info, ucontext_t& context) {
   const pid_t thread = ::gettid();
-  const auto takes_it = [signo](SignalInbox* inbox) {
-    return inbox != nullptr && (inbox->subscribed.load(std::memory_order_acquire) & Bit(signo)) != 0;
+  const uint64_t bit = Bit(info.si_signo);
+  const auto takes_it = [bit](SignalInbox* inbox) {
+    return inbox != nullptr && (inbox->subscribed.load(std::memory_order_seq_cst) & bit) != 0;
   };
+  for (auto& slot : inboxes) {
+    SignalInbox* inbox = slot.load(std::memory_order_seq_cst);
+    if (takes_it(inbox) && LeaveWithKernel(*inbox, thread, info, context)) return;
+  }
+  const SignalInfo copy = ReadInfo(info);
+  for (auto& slot : inboxes) {
+    SignalInbox* inbox = slot.load(std::memory_order_seq_cst);
+    if (!takes_it(inbox) || !inbox->Push(copy)) continue;
+    const bool on_owner_thread = thread == inbox->owner_thread();
+    inbox->Ring(on_owner_thread);
+    if (on_owner_thread && inbox->size() >= SignalInbox::kHighWater) HoldBack(*inbox, context);
+  }
+}
 
-  bool left_with_kernel = false;
-  for (auto& slot : inboxes) {
-    SignalInbox* inbox = slot.load(std::memory_order_seq_cst);
-    if (!takes_it(inbox) || !inbox->IsNearlyFull()) continue;
-    left_with_kernel = LeaveWithKernel(*inbox, thread, *info, *static_cast<ucontext_t*>(context));
-    if (left_with_kernel) break;
+// Async-signal-safe. All signals are blocked meanwhile, so it is not nested on a thread.
+void OnSignal(int, siginfo_t* info, void* context) {
+  const int saved_errno = errno;
+  if (::getpid() == owner.load(std::memory_order_relaxed)) {
+    // Pairs with the loop in Withdraw: whoever sees the count at 0 after taking an inbox or a subscription away knows
+    // that nobody uses it.
+    handlers_running.fetch_add(1, std::memory_order_seq_cst);
+    Deliver(*info, *static_cast<ucontext_t*>(context));
+    handlers_running.fetch_sub(1, std::memory_order_seq_cst);
+  } else {
+    GivePreviousDisposition(*info);
   }
-  const SignalInfo copy = {signo, info->si_code, info->si_pid, info->si_uid, info->si_value.sival_int};
-  for (auto& slot : inboxes) {
-    if (left_with_kernel) break;
-    SignalInbox* inbox = slot.load(std::memory_order_seq_cst);
-    if (takes_it(inbox) && inbox->Push(copy)) inbox->Ring(thread == inbox->owner_thread());
-  }
-  handlers_running.fetch_sub(1, std::memory_order_seq_cst);
   errno = saved_errno;
 }
 
@@ -96,16 +143,14 @@ void ForgetParent() {
     if (subscribers[signo] > 0) Uninstall(signo);
     subscribers[signo] = 0;
   }
-  for (auto& slot : inboxes) {
-    SignalInbox* inbox = slot.exchange(nullptr);
-    if (inbox != nullptr) inbox->orphaned.store(true);
-  }
+  for (auto& slot : inboxes) slot.store(nullptr);
   handlers_running.store(0);  // another thread's handler may have been running in the parent
   owner = ::getpid();
 }
 
 // Signals are blocked across a fork: one that came in the child before it has forgotten would ring the parent's bells.
 constinit sigset_t mask_before_fork = {};
+constinit pid_t forking_thread = 0;
 
 void BeforeFork() {
   sigset_t all;
@@ -114,17 +159,28 @@ void BeforeFork() {
   ::pthread_sigmask(SIG_SETMASK, &all, &mask);
   mutex.lock();
   mask_before_fork = mask;
+  forking_thread = ::gettid();
 }
 
-void AfterForkInParent() {
-  const sigset_t mask = mask_before_fork;
+void Unlock(const sigset_t& mask_to_restore) {
+  const sigset_t mask = mask_to_restore;
   mutex.unlock();
   ::pthread_sigmask(SIG_SETMASK, &mask, nullptr);
 }
 
+void AfterForkInParent() { Unlock(mask_before_fork); }
+
 void AfterForkInChild() {
+  for (auto& slot : inboxes) {
+    SignalInbox* inbox = slot.load();
+    if (inbox == nullptr || inbox->owner_thread() != forking_thread) continue;
+    const uint64_t held_back = inbox->held_back.load();
+    for (int signo = 1; signo < NSIG; ++signo) {
+      if ((held_back & Bit(signo)) != 0) ::sigdelset(&mask_before_fork, signo);
+    }
+  }
   ForgetParent();
-  AfterForkInParent();
+  Unlock(mask_before_fork);
 }
 
 // Also notices a child that was made without the C library's fork.
@@ -134,9 +190,32 @@ void EnterProcess() {
   owner = ::getpid();
 }
 
-void Unsubscribe(SignalInbox& inbox, int signo) {
-  if ((inbox.subscribed.fetch_and(~Bit(signo)) & Bit(signo)) == 0) return;
-  if (--subscribers[signo] == 0) Uninstall(signo);
+// Unblocks those of `signals` that are held back for the inbox.
+void LetIn(SignalInbox& inbox, uint64_t signals) {
+  const uint64_t held_back = inbox.held_back.fetch_and(~signals, std::memory_order_relaxed) & signals;
+  if (held_back == 0) return;
+  const sigset_t set = SetOf(held_back);
+  ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+}
+
+// Takes `signals` away from an inbox. Those that were left with the kernel come while the handler is still installed,
+// which drops them: with the disposition from before they could end the process.
+void Withdraw(SignalInbox& inbox, uint64_t signals) {
+  const uint64_t withdrawn = inbox.subscribed.fetch_and(~signals, std::memory_order_seq_cst) & signals;
+  {
+    // A handler that interrupted this thread here could not finish while this waits for it.
+    const os::ScopedAllSignalsBlocked blocked;
+    while (handlers_running.load(std::memory_order_seq_cst) != 0) ::sched_yield();
+  }
+  LetIn(inbox, signals);
+  for (auto& slot : inboxes) {  // another one of this thread may be what holds them back
+    SignalInbox* other = slot.load();
+    if (other != nullptr && other->owner_thread() == inbox.owner_thread()) LetIn(*other, withdrawn);
+  }
+  const std::lock_guard lock(mutex);
+  for (int signo = 1; signo < NSIG; ++signo) {
+    if ((withdrawn & Bit(signo)) != 0 && --subscribers[signo] == 0) Uninstall(signo);
+  }
 }
 
 }  // namespace
@@ -154,21 +233,19 @@ absl::Status AttachInbox(SignalInbox& inbox) {
 }
 
 void DetachInbox(SignalInbox& inbox) {
-  if (inbox.orphaned.load()) return;
-  // A handler that interrupted this thread between here and the end could not finish while this waits for it.
-  const os::ScopedAllSignalsBlocked blocked;
-  const std::lock_guard lock(mutex);
-  for (int signo = 1; signo < NSIG; ++signo) Unsubscribe(inbox, signo);
-  for (auto& slot : inboxes) {
-    if (slot.load() == &inbox) slot.store(nullptr, std::memory_order_seq_cst);
+  if (!inbox.IsOurs()) return;
+  {
+    const std::lock_guard lock(mutex);
+    for (auto& slot : inboxes) {
+      if (slot.load() == &inbox) slot.store(nullptr, std::memory_order_seq_cst);
+    }
   }
-  while (handlers_running.load(std::memory_order_seq_cst) != 0) ::sched_yield();
+  Withdraw(inbox, ~uint64_t{0});
 }
 
 absl::Status SubscribeInbox(SignalInbox& inbox, int signo) {
   const std::lock_guard lock(mutex);
   EnterProcess();
-  if (inbox.orphaned.load()) return absl::FailedPreconditionError("SignalDispatcher: it is the parent's");
   if ((inbox.subscribed.load() & Bit(signo)) != 0) return absl::OkStatus();
   struct sigaction current;
   if (::sigaction(signo, nullptr, &current) != 0) {
@@ -179,10 +256,8 @@ absl::Status SubscribeInbox(SignalInbox& inbox, int signo) {
   return absl::OkStatus();
 }
 
-void UnsubscribeInbox(SignalInbox& inbox, int signo) {
-  if (inbox.orphaned.load()) return;
-  const std::lock_guard lock(mutex);
-  Unsubscribe(inbox, signo);
-}
+void UnsubscribeInbox(SignalInbox& inbox, int signo) { Withdraw(inbox, Bit(signo)); }
+
+void LetHeldBackIn(SignalInbox& inbox) { LetIn(inbox, ~uint64_t{0}); }
 
 }  // namespace ko

@@ -16,12 +16,15 @@ namespace ko {
 inline constexpr int kMaxInboxes = 64;
 
 absl::Status AttachInbox(SignalInbox& inbox);
-// Nothing points to the inbox afterwards, and no handler is still writing to it.
+// Nothing points to the inbox afterwards, and no handler is still writing to it; what was held back for it is dropped.
 void DetachInbox(SignalInbox& inbox);
 
 // What sigaction(2) lists. Twice is as good as once.
 absl::Status SubscribeInbox(SignalInbox& inbox, int signo);
 void UnsubscribeInbox(SignalInbox& inbox, int signo);
+
+// Lets signals in that the handler keeps blocked on this thread, the inbox's own, since that was nearly full.
+void LetHeldBackIn(SignalInbox& inbox);
 
 }  // namespace ko
 

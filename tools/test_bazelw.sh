@@ -134,7 +134,8 @@ echo "code $?"
 [[ $(stty -g) == "$before" ]] && echo "terminal as before"
 bazelw run //:shell -- 'echo second call'
 SESSION
-  env --default-signal script -qefc "bash $work/session" /dev/null <"$work/keys" >"$screen" 2>&1 &
+  # The functions that are exported above come through no other shell, and script takes the caller's.
+  env --default-signal SHELL="$BASH" script -qefc "bash $work/session" /dev/null <"$work/keys" >"$screen" 2>&1 &
   exec 8>"$work/keys"
   until_true grep -qs 'on the terminal' "$screen"
   printf '\003' >&8
