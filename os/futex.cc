@@ -10,9 +10,10 @@
 
 namespace ko::os {
 
-void FutexWake(const std::atomic<uint32_t>& word, FutexScope scope, int count) {
+int FutexWake(const std::atomic<uint32_t>& word, FutexScope scope, int count) {
   const int operation = FUTEX_WAKE | (scope == FutexScope::kPrivate ? FUTEX_PRIVATE_FLAG : 0);
-  ::syscall(SYS_futex, &word, operation, count, nullptr, nullptr, 0);
+  const long woken = ::syscall(SYS_futex, &word, operation, count, nullptr, nullptr, 0);
+  return woken > 0 ? static_cast<int>(woken) : 0;
 }
 
 absl::Status CheckFutexWaitv() {

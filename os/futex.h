@@ -18,8 +18,8 @@ enum class FutexScope {
   kShared,   // also by other processes that map the same memory
 };
 
-// Wakes at most `count` sleepers on `word`. Async-signal-safe.
-void FutexWake(const std::atomic<uint32_t>& word, FutexScope scope, int count);
+// Wakes at most `count` sleepers on `word`; how many. Async-signal-safe.
+int FutexWake(const std::atomic<uint32_t>& word, FutexScope scope, int count);
 
 // Unimplemented where the kernel has no futex_waitv(2).
 absl::Status CheckFutexWaitv();

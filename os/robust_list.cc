@@ -23,7 +23,8 @@ constexpr int kKernelListLimit = 2048;  // ROBUST_LIST_LIMIT
 
 struct HeldFutex {
   RobustFutex* futex;
-  std::shared_ptr<const void> memory;
+  RobustKind kind;
+  std::shared_ptr<const void> memory;  // may be null
 };
 
 // What the thread holds, in the order of its robust list, at whose tail they stand; the C library puts its
@@ -42,6 +43,12 @@ robust_list* NodeOf(RobustFutex& futex) {
   return reinterpret_cast<robust_list*>(reinterpret_cast<char*>(&futex) + kRobustNodeOffset);
 }
 
+// As a pointer to the node is written for the kernel: bit 0 tells of a priority-inheriting one.
+robust_list* MarkedNodeOf(RobustFutex& futex, RobustKind kind) {
+  const uintptr_t bit = kind == RobustKind::kPriorityInheriting ? 1 : 0;
+  return reinterpret_cast<robust_list*>(reinterpret_cast<uintptr_t>(NodeOf(futex)) | bit);
+}
+
 void SetNext(robust_list* node, robust_list* next) {
   reinterpret_cast<std::atomic<uintptr_t>*>(node)->store(reinterpret_cast<uintptr_t>(next),
                                                          std::memory_order_relaxed);
@@ -54,8 +61,7 @@ void SetNext(robust_list* node, robust_list* next) {
 robust_list* FindBefore(ThreadList& list, const robust_list* node) {
   robust_list* before = &list.head->list;
   for (int i = 0; i < kKernelListLimit; ++i) {
-    // Bit 0 tells the kernel of a priority-inheriting mutex.
-    auto* next = reinterpret_cast<robust_list*>(reinterpret_cast<uintptr_t>(before->next) & ~uintptr_t{1});
+    auto* next = reinterpret_cast<robust_list*>(reinterpret_cast<uintptr_t>(before->next) & ~uintptr_t{1});  // see MarkedNodeOf
     if (next == node) return before;
     if (next == &list.head->list) return nullptr;
     before = next;
@@ -63,30 +69,28 @@ robust_list* FindBefore(ThreadList& list, const robust_list* node) {
   return nullptr;
 }
 
-absl::Status Append(ThreadList& list, RobustFutex& futex) {
+absl::Status Append(ThreadList& list, RobustFutex& futex, RobustKind kind) {
   robust_list* const end = &list.head->list;
   robust_list* before = list.held.empty() ? FindBefore(list, end) : NodeOf(*list.held.back().futex);
   if (before == nullptr) return absl::InternalError("the thread's robust list has no end");
   SetNext(NodeOf(futex), end);
-  SetNext(before, NodeOf(futex));
+  SetNext(before, MarkedNodeOf(futex, kind));
   return absl::OkStatus();
 }
 
 void Unlink(ThreadList& list, size_t index) {
   robust_list* const node = NodeOf(*list.held[index].futex);
-  robust_list* const next =
-      index + 1 < list.held.size() ? NodeOf(*list.held[index + 1].futex) : &list.head->list;
+  robust_list* const next = index + 1 < list.held.size()
+                                ? MarkedNodeOf(*list.held[index + 1].futex, list.held[index + 1].kind)
+                                : &list.head->list;
   robust_list* const before = index > 0 ? NodeOf(*list.held[index - 1].futex) : FindBefore(list, node);
   if (before != nullptr) SetNext(before, next);
   list.held.erase(list.held.begin() + index);
 }
 
-// Does what the kernel does for a thread that ended.
+// Does what the kernel does for a thread that ended. A death between the mark and the wake-up is the kernel's affair.
 void MarkDied(ThreadList& list, RobustFutex& futex) {
-  // A death between the mark and the wake-up is the kernel's affair: it looks at the operation under way, and
-  // wakes one sleeper where it finds a word without an owner.
-  list.head->list_op_pending = NodeOf(futex);
-  std::atomic_signal_fence(std::memory_order_seq_cst);
+  AnnounceRobust(*list.head, futex, RobustKind::kPlain);
   uint32_t old = futex.word.load(std::memory_order_relaxed);
   while ((old & FUTEX_TID_MASK) == static_cast<uint32_t>(list.thread_id)) {
     // Release: pairs with the acquire load of whoever finds the mark, for all that the thread has done.
@@ -96,8 +100,7 @@ void MarkDied(ThreadList& list, RobustFutex& futex) {
       break;
     }
   }
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  list.head->list_op_pending = nullptr;
+  RetractRobust(*list.head);
 }
 
 struct ThreadEnd {
@@ -105,8 +108,12 @@ struct ThreadEnd {
     thread_ending = true;
     ThreadList* const list = std::exchange(thread_list, nullptr);
     if (list != nullptr && list->thread_id == ThreadId()) {
-      for (HeldFutex& held : list->held) MarkDied(*list, *held.futex);
-      while (!list->held.empty()) Unlink(*list, list->held.size() - 1);
+      // Priority-inheriting ones are left to the kernel, which alone can hand them over as those of a dead thread.
+      for (size_t i = list->held.size(); i-- > 0;) {
+        if (list->held[i].kind == RobustKind::kPriorityInheriting) continue;
+        MarkDied(*list, *list->held[i].futex);
+        Unlink(*list, i);
+      }
     }
     delete list;
   }
@@ -119,8 +126,19 @@ ThreadList* FindThreadList() {
 
 }  // namespace
 
+void AnnounceRobust(robust_list_head& head, RobustFutex& futex, RobustKind kind) {
+  head.list_op_pending = MarkedNodeOf(futex, kind);
+  std::atomic_signal_fence(std::memory_order_seq_cst);  // before the word is touched
+}
+
+void RetractRobust(robust_list_head& head) {
+  std::atomic_signal_fence(std::memory_order_seq_cst);  // after the word has been touched
+  head.list_op_pending = nullptr;
+}
+
 absl::Status GetRobustListHead(robust_list_head** head) {
   if (ThreadList* list = FindThreadList()) {
+    if (list->held.size() == list->held.capacity()) list->held.reserve(2 * list->held.size());
     *head = list->head;
     return absl::OkStatus();
   }
@@ -140,8 +158,21 @@ absl::Status GetRobustListHead(robust_list_head** head) {
   // What a parent's thread of the same storage held is that thread's: forgotten here, and not unlinked.
   delete thread_list;
   thread_list = new ThreadList{.thread_id = ThreadId(), .head = found, .held = {}};
+  thread_list->held.reserve(8);
   *head = found;
   return absl::OkStatus();
+}
+
+absl::Status LinkRobustFutex(RobustFutex& futex, RobustKind kind, std::shared_ptr<const void> memory) {
+  if (absl::Status status = Append(*thread_list, futex, kind); !status.ok()) return status;
+  thread_list->held.push_back({&futex, kind, std::move(memory)});
+  return absl::OkStatus();
+}
+
+void UnlinkRobustFutex(RobustFutex& futex) {
+  for (size_t i = thread_list->held.size(); i-- > 0;) {
+    if (thread_list->held[i].futex == &futex) return Unlink(*thread_list, i);
+  }
 }
 
 absl::Status HoldRobustFutex(RobustFutex& futex, std::shared_ptr<const void> memory) {
@@ -150,13 +181,11 @@ absl::Status HoldRobustFutex(RobustFutex& futex, std::shared_ptr<const void> mem
   ThreadList& list = *thread_list;
   // What nobody but this list keeps mapped was used by objects that are gone.
   for (size_t i = list.held.size(); i-- > 0;) {
-    if (list.held[i].memory.use_count() > 1) continue;
+    if (list.held[i].memory == nullptr || list.held[i].memory.use_count() > 1) continue;
     list.held[i].futex->word.store(0, std::memory_order_relaxed);
     Unlink(list, i);
   }
-  list.held.reserve(list.held.size() + 1);
-  if (absl::Status status = Append(list, futex); !status.ok()) return status;
-  list.held.push_back({&futex, std::move(memory)});
+  if (absl::Status status = LinkRobustFutex(futex, RobustKind::kPlain, std::move(memory)); !status.ok()) return status;
   // From here on the kernel knows it. Release: pairs with the acquire loads of those who look who is there.
   futex.word.store(static_cast<uint32_t>(list.thread_id), std::memory_order_release);
   return absl::OkStatus();

@@ -23,11 +23,31 @@ struct alignas(64) RobustFutex {
 };
 inline constexpr long kRobustNodeOffset = offsetof(RobustFutex, next);
 
-// The calling thread's list head, which the kernel reads when the thread ends.
+// The calling thread's list head, which the kernel reads when the thread ends. Makes room for one more link.
 // Errors: FailedPrecondition in a thread that is about to end (in destructors of its thread_local objects)
 // and in a process that was made without the C library and has no list; Unimplemented where the C library
 // lays its mutexes out differently.
 absl::Status GetRobustListHead(robust_list_head** head);
+
+// How the kernel treats a word when its thread ends.
+enum class RobustKind {
+  kPlain,               // it wakes one sleeper
+  kPriorityInheriting,  // it hands the word over to one (FUTEX_LOCK_PI)
+};
+
+// Tells the kernel which word the calling thread is about to take or to give back. If the thread ends before the
+// Retract, the kernel frees the word where it names the thread, and where a plain one names nobody it wakes one sleeper:
+// a wake-up that the thread had been given, or was about to give, is not lost with it. One at a time for each thread, and
+// no robust pthread mutex may be locked or unlocked meanwhile.
+void AnnounceRobust(robust_list_head& head, RobustFutex& futex, RobustKind kind);
+void RetractRobust(robust_list_head& head);
+
+// Enters a word that names the calling thread into its list, so that the kernel frees it when the thread ends, and takes
+// it out again. To be called between Announce and Retract, after GetRobustListHead: then neither allocates, and the link
+// fails only with Internal, where the C library's list has no end. `memory` may be null where the caller keeps the word
+// mapped for as long as it is linked.
+absl::Status LinkRobustFutex(RobustFutex& futex, RobustKind kind, std::shared_ptr<const void> memory = nullptr);
+void UnlinkRobustFutex(RobustFutex& futex);
 
 // Puts the calling thread's id into a word that stands at 0, and takes it off when the thread ends: by the
 // kernel's hand in whatever way it ends. `memory` keeps the word mapped meanwhile. Nothing is ever read from

@@ -4,9 +4,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <ctime>
 
 #include "absl/strings/str_cat.h"
 #include "ko/os/errno_status.h"
+#include "ko/os/relax.h"
 #include "ko/os/thread_id.h"
 
 namespace ko::os {
@@ -14,26 +16,6 @@ namespace {
 
 // Longer than the critical sections usually are, and a small part of what a sleep costs.
 constexpr int kSpins = 100;
-
-void Relax() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
-// Tells the kernel which lock to look at if the thread dies now. Bit 0: a priority-inheriting one.
-void Announce(robust_list_head& head, RobustFutex& futex) {
-  head.list_op_pending =
-      reinterpret_cast<robust_list*>(reinterpret_cast<uintptr_t>(&futex) + kRobustNodeOffset + 1);
-  std::atomic_signal_fence(std::memory_order_seq_cst);  // before the lock is taken
-}
-
-void Retract(robust_list_head& head) {
-  std::atomic_signal_fence(std::memory_order_seq_cst);  // after the lock is free
-  head.list_op_pending = nullptr;
-}
 
 // Acquire: pairs with the release of the previous holder's compare-exchange in ReleaseRobustLock.
 bool TryAcquire(RobustFutex& futex, uint32_t thread_id, uint32_t& found) {
@@ -54,26 +36,44 @@ bool SpinToAcquire(RobustFutex& futex, uint32_t thread_id) {
   return false;
 }
 
-int LockInKernel(RobustFutex& futex) {
+int LockInKernel(RobustFutex& futex, const Deadline& deadline) {
+  timespec storage;
+  const timespec* const at = deadline.AbsoluteTimespec(storage);
+  // Where the time is over, only what is free or a dead one's. LOCK_PI2 takes the monotonic clock.
+  const int operation = deadline.expired() ? FUTEX_TRYLOCK_PI : FUTEX_LOCK_PI2;
   const long result =
-      RetryEintr([&] { return ::syscall(SYS_futex, &futex.word, FUTEX_LOCK_PI, 0, nullptr, nullptr, 0); });
+      RetryEintr([&] { return ::syscall(SYS_futex, &futex.word, operation, 0, at, nullptr, 0); });
   return result == 0 ? 0 : errno;
+}
+
+void Unlock(RobustFutex& futex) {
+  auto expected = static_cast<uint32_t>(ThreadId());
+  // Release: pairs with the acquire in AcquireRobustLock, for everything done under the lock; with sleepers
+  // likewise before the kernel hands the lock over.
+  if (!futex.word.compare_exchange_strong(expected, 0, std::memory_order_release,
+                                          std::memory_order_relaxed)) {
+    futex.word.fetch_or(0, std::memory_order_release);
+    ::syscall(SYS_futex, &futex.word, FUTEX_UNLOCK_PI, 0, nullptr, nullptr, 0);
+  }
 }
 
 }  // namespace
 
-absl::StatusOr<RobustLockState> AcquireRobustLock(RobustFutex& futex) {
+absl::StatusOr<RobustLockState> AcquireRobustLock(RobustFutex& futex, const Deadline& deadline) {
   robust_list_head* head;
   if (absl::Status status = GetRobustListHead(&head); !status.ok()) return status;
   const auto thread_id = static_cast<uint32_t>(ThreadId());
-  Announce(*head, futex);
+  AnnounceRobust(*head, futex, RobustKind::kPriorityInheriting);
   if (SpinToAcquire(futex, thread_id)) return RobustLockState::kClean;
   int error_number;
-  while ((error_number = LockInKernel(futex)) == EAGAIN) {
-    // The holder is on its way out.
+  // EAGAIN: another thread has it; without the deadline in sight, one that is on its way out.
+  while ((error_number = LockInKernel(futex, deadline)) == EAGAIN && !deadline.expired()) {
   }
   if (error_number != 0) {
-    Retract(*head);
+    RetractRobust(*head);
+    if (error_number == ETIMEDOUT || error_number == EAGAIN) {
+      return absl::DeadlineExceededError("the lock is still held by another thread");
+    }
     return absl::DataLossError(
         absl::StrCat("the lock's word names no thread that could hold it: ", ErrnoText(error_number)));
   }
@@ -86,15 +86,30 @@ absl::StatusOr<RobustLockState> AcquireRobustLock(RobustFutex& futex) {
 void ReleaseRobustLock(RobustFutex& futex) {
   robust_list_head* head;
   if (!GetRobustListHead(&head).ok()) return;  // cannot be: it was there when the lock was taken
-  auto expected = static_cast<uint32_t>(ThreadId());
-  // Release: pairs with the acquire in AcquireRobustLock, for everything done under the lock; with sleepers
-  // likewise before the kernel hands the lock over.
-  if (!futex.word.compare_exchange_strong(expected, 0, std::memory_order_release,
-                                          std::memory_order_relaxed)) {
-    futex.word.fetch_or(0, std::memory_order_release);
-    ::syscall(SYS_futex, &futex.word, FUTEX_UNLOCK_PI, 0, nullptr, nullptr, 0);
-  }
-  Retract(*head);
+  Unlock(futex);
+  RetractRobust(*head);
+}
+
+bool HoldsRobustLock(const RobustFutex& futex) {
+  // Relaxed: only the calling thread itself writes its own id there, and takes it away.
+  return (futex.word.load(std::memory_order_relaxed) & FUTEX_TID_MASK) == static_cast<uint32_t>(ThreadId());
+}
+
+absl::Status KeepRobustLock(RobustFutex& futex) {
+  robust_list_head* head;
+  if (absl::Status status = GetRobustListHead(&head); !status.ok()) return status;
+  if (absl::Status status = LinkRobustFutex(futex, RobustKind::kPriorityInheriting); !status.ok()) return status;
+  RetractRobust(*head);
+  return absl::OkStatus();
+}
+
+void ReleaseKeptRobustLock(RobustFutex& futex) {
+  robust_list_head* head;
+  if (!GetRobustListHead(&head).ok()) return;
+  AnnounceRobust(*head, futex, RobustKind::kPriorityInheriting);
+  UnlinkRobustFutex(futex);
+  Unlock(futex);
+  RetractRobust(*head);
 }
 
 }  // namespace ko::os

@@ -2,6 +2,7 @@
 #define KO_OS_ROBUST_LOCK_H_
 
 #include "absl/status/statusor.h"
+#include "ko/os/deadline.h"
 #include "ko/os/robust_list.h"
 
 namespace ko::os {
@@ -15,7 +16,7 @@ namespace ko::os {
 //
 // One at a time for each thread, and no robust pthread mutex may be locked or unlocked meanwhile: the thread
 // tells the kernel about it in the one place there is for operations under way, so that no list pointer
-// stands in shared memory.
+// stands in shared memory. One that is kept (KeepRobustLock) stands in the thread's list instead, and does not count.
 //
 // Threads: any, of any process of one pid namespace.
 // Fork: a child does not hold it.
@@ -28,11 +29,20 @@ enum class RobustLockState {
   kHolderDied,  // the previous holder died with it, or while it repaired what an earlier one had left
 };
 
-// Errors: those of GetRobustListHead; DataLoss where the word names a thread that does not exist or is the
-// calling one.
-absl::StatusOr<RobustLockState> AcquireRobustLock(RobustFutex& futex);
+// Errors: those of GetRobustListHead; DeadlineExceeded where another thread has it and goes on having it; DataLoss where
+// the word names a thread that does not exist or is the calling one.
+absl::StatusOr<RobustLockState> AcquireRobustLock(
+    RobustFutex& futex, const Deadline& deadline = Deadline::After(absl::InfiniteDuration()));
 
 void ReleaseRobustLock(RobustFutex& futex);
+
+// Whether the calling thread holds it.
+bool HoldsRobustLock(const RobustFutex& futex);
+
+// After AcquireRobustLock: for a critical section in which the thread may do anything, other robust locks included.
+// `futex` is to stay mapped until then. Where this fails (Internal) the lock is as it was.
+absl::Status KeepRobustLock(RobustFutex& futex);
+void ReleaseKeptRobustLock(RobustFutex& futex);
 
 }  // namespace ko::os
 

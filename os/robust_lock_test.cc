@@ -15,6 +15,8 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "ko/os/deadline.h"
 #include "ko/os/shared_mapping.h"
 #include "ko/testing/leaks.h"
 #include "ko/testing/process_state.h"
@@ -121,6 +123,70 @@ TEST_F(RobustLockTest, ASleeperGetsItWhenTheHolderDies) {
   int told = 0;
   for (pid_t sleeper : sleepers) told += Wait(sleeper);
   EXPECT_EQ(told, static_cast<int>(RobustLockState::kHolderDied)) << "one of them";
+}
+
+TEST_F(RobustLockTest, TimeThatIsOverIsDeadlineExceededAndTheLockIsTheOthers) {
+  const pid_t holder = Fork([&] {
+    EXPECT_THAT(Acquire(), IsOk());
+    while (true) ::pause();
+    return 0;
+  });
+  while (shared_->lock.word == 0) {
+  }
+  for (const absl::Duration timeout : {absl::ZeroDuration(), -absl::Seconds(1), absl::Milliseconds(20)}) {
+    const absl::Duration start = MonotonicNow();
+    EXPECT_THAT(AcquireRobustLock(shared_->lock, Deadline::After(timeout)),
+                StatusIs(absl::StatusCode::kDeadlineExceeded));
+    EXPECT_GE(MonotonicNow() - start, timeout);
+  }
+  EXPECT_FALSE(HoldsRobustLock(shared_->lock));
+  ::kill(holder, SIGKILL);
+  EXPECT_EQ(Wait(holder), -SIGKILL);
+  EXPECT_THAT(AcquireRobustLock(shared_->lock, Deadline::After(absl::ZeroDuration())),
+              IsOkAndHolds(RobustLockState::kHolderDied));
+  EXPECT_TRUE(HoldsRobustLock(shared_->lock));
+  Release();
+}
+
+TEST_F(RobustLockTest, AKeptOneLetsOthersBeTakenAndIsTakenFromTheDead) {
+  RobustFutex* const other = new (static_cast<char*>(mapping_.data()) + 2048) RobustFutex();
+  EXPECT_EQ(Wait(Fork([&] {
+              EXPECT_THAT(Acquire(), IsOk());
+              EXPECT_THAT(KeepRobustLock(shared_->lock), IsOk());
+              EXPECT_THAT(AcquireRobustLock(*other), IsOk());
+              EXPECT_THAT(KeepRobustLock(*other), IsOk());
+              EXPECT_TRUE(HoldsRobustLock(shared_->lock));
+              return ::kill(::getpid(), SIGKILL);
+            })),
+            -SIGKILL);
+  for (RobustFutex* lock : {&shared_->lock, other}) {
+    EXPECT_THAT(AcquireRobustLock(*lock), IsOkAndHolds(RobustLockState::kHolderDied));
+    EXPECT_THAT(KeepRobustLock(*lock), IsOk());
+  }
+  ReleaseKeptRobustLock(shared_->lock);
+  EXPECT_EQ(shared_->lock.word, 0u);
+  ReleaseKeptRobustLock(*other);
+  EXPECT_EQ(other->word, 0u);
+}
+
+TEST_F(RobustLockTest, AThreadThatEndsLeavesAKeptOneToASleeper) {
+  std::atomic<bool> held = false, may_end = false;
+  std::thread holder([&] {
+    EXPECT_THAT(Acquire(), IsOk());
+    EXPECT_THAT(KeepRobustLock(shared_->lock), IsOk());
+    held = true;
+    while (!may_end) std::this_thread::yield();
+  });
+  while (!held) std::this_thread::yield();
+  const pid_t sleeper = Fork([&] {
+    const absl::StatusOr<RobustLockState> state = Acquire();
+    Release();
+    return state.ok() ? static_cast<int>(*state) : 100;
+  });
+  ASSERT_TRUE(AwaitState(sleeper, 'S'));
+  may_end = true;
+  holder.join();
+  EXPECT_EQ(Wait(sleeper), static_cast<int>(RobustLockState::kHolderDied));
 }
 
 TEST_F(RobustLockTest, AWordThatNamesNobodyIsDataLoss) {
