@@ -61,7 +61,8 @@ void SetNext(robust_list* node, robust_list* next) {
 robust_list* FindBefore(ThreadList& list, const robust_list* node) {
   robust_list* before = &list.head->list;
   for (int i = 0; i < kKernelListLimit; ++i) {
-    auto* next = reinterpret_cast<robust_list*>(reinterpret_cast<uintptr_t>(before->next) & ~uintptr_t{1});  // see MarkedNodeOf
+    auto* next = reinterpret_cast<robust_list*>(reinterpret_cast<uintptr_t>(before->next) &
+                                                ~uintptr_t{1});  // see MarkedNodeOf
     if (next == node) return before;
     if (next == &list.head->list) return nullptr;
     before = next;
@@ -185,7 +186,8 @@ absl::Status HoldRobustFutex(RobustFutex& futex, std::shared_ptr<const void> mem
     list.held[i].futex->word.store(0, std::memory_order_relaxed);
     Unlink(list, i);
   }
-  if (absl::Status status = LinkRobustFutex(futex, RobustKind::kPlain, std::move(memory)); !status.ok()) return status;
+  if (absl::Status status = LinkRobustFutex(futex, RobustKind::kPlain, std::move(memory)); !status.ok())
+    return status;
   // From here on the kernel knows it. Release: pairs with the acquire loads of those who look who is there.
   futex.word.store(static_cast<uint32_t>(list.thread_id), std::memory_order_release);
   return absl::OkStatus();

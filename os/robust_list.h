@@ -46,7 +46,8 @@ void RetractRobust(robust_list_head& head);
 // it out again. To be called between Announce and Retract, after GetRobustListHead: then neither allocates, and the link
 // fails only with Internal, where the C library's list has no end. `memory` may be null where the caller keeps the word
 // mapped for as long as it is linked.
-absl::Status LinkRobustFutex(RobustFutex& futex, RobustKind kind, std::shared_ptr<const void> memory = nullptr);
+absl::Status LinkRobustFutex(RobustFutex& futex, RobustKind kind,
+                             std::shared_ptr<const void> memory = nullptr);
 void UnlinkRobustFutex(RobustFutex& futex);
 
 // Puts the calling thread's id into a word that stands at 0, and takes it off when the thread ends: by the

@@ -98,7 +98,8 @@ bool HoldsRobustLock(const RobustFutex& futex) {
 absl::Status KeepRobustLock(RobustFutex& futex) {
   robust_list_head* head;
   if (absl::Status status = GetRobustListHead(&head); !status.ok()) return status;
-  if (absl::Status status = LinkRobustFutex(futex, RobustKind::kPriorityInheriting); !status.ok()) return status;
+  if (absl::Status status = LinkRobustFutex(futex, RobustKind::kPriorityInheriting); !status.ok())
+    return status;
   RetractRobust(*head);
   return absl::OkStatus();
 }

@@ -10,8 +10,8 @@
 
 namespace ko::os {
 
-// Owns an anonymous shared mapping, zeroed at first: memory that children forked later share with this
-// process. It has no name, so nothing is left behind when its last process ends.
+// Owns a shared mapping: memory that children forked later share with this process. Of an anonymous one, zeroed at
+// first, nothing is left behind when its last process ends.
 //
 // Threads: const use from any. Fork: both processes own a mapping of the same memory; destruction unmaps
 // one's own. Signals: none. Crash: the kernel unmaps. Errors: ResourceExhausted where there is no memory or
@@ -19,6 +19,8 @@ namespace ko::os {
 class SharedMapping {
  public:
   static absl::StatusOr<SharedMapping> Create(size_t bytes);
+  // Of a file's first bytes, which it is to have.
+  static absl::StatusOr<SharedMapping> OfFile(int fd, size_t bytes);
 
   SharedMapping() = default;
   SharedMapping(SharedMapping&& other) noexcept
@@ -37,6 +39,7 @@ class SharedMapping {
   void KeepFromNewChildren();
 
  private:
+  static absl::StatusOr<SharedMapping> Map(size_t bytes, int flags, int fd);
   SharedMapping(void* data, size_t bytes) : data_(data), bytes_(bytes) {}
   void* data_ = nullptr;
   size_t bytes_ = 0;

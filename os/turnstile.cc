@@ -37,7 +37,8 @@ void Free(RobustFutex& futex) {
 }
 
 // With sleepers, a free word is for the one that was woken. One that slept may take it at once.
-absl::Status Take(RobustFutex& futex, uint32_t thread_id, const Deadline& deadline, const Interrupt& interrupt) {
+absl::Status Take(RobustFutex& futex, uint32_t thread_id, const Deadline& deadline,
+                  const Interrupt& interrupt) {
   bool was_woken = false;
   int looks = 0;
   uint32_t word = futex.word.load(std::memory_order_relaxed);
