@@ -1,0 +1,107 @@
+#ifndef KO_IPC_MEMORY_MAP_H_
+#define KO_IPC_MEMORY_MAP_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "ko/ipc/memory_blocks.h"
+#include "ko/ipc/memory_key.h"
+#include "ko/ipc/memory_segment.h"
+#include "ko/os/deadline.h"
+#include "ko/os/shared_mapping.h"
+
+namespace ko {
+
+// The tag of a value's type has this bit where the value is bytes in blocks, and its word their extent.
+inline constexpr uint32_t kInBlocks = uint32_t{1} << 30;
+
+// A value as the map keeps it.
+struct MemoryValue {
+  uint32_t tag = 0;
+  uint64_t word = 0;       // of a number
+  std::string_view bytes;  // of one in blocks
+};
+
+// The map of SharedMemory, without types: keys to tagged words and bytes. Everything that is said there holds here.
+class MemoryMap {
+ public:
+  MemoryMap(os::SharedMapping mapping, const MemoryGeometry& geometry)
+      : mapping_(std::move(mapping)), segment_(mapping_.data(), geometry), blocks_(segment_) {}
+  MemoryMap(const MemoryMap&) = delete;
+  ~MemoryMap();
+
+  // What Read finds: NotFound and DataLoss as codes, because a miss is not to cost a message.
+  enum class Found { kYes, kNo, kDamaged };
+  // Without the lock. `value.tag` and, for numbers, `value.word`; bytes go where `place` says, which is asked with their
+  // tag and number, perhaps several times, and may say null to have none of them.
+  using Place = absl::FunctionRef<char*(uint32_t tag, size_t bytes)>;
+  Found Read(const MemoryKey& key, MemoryValue& value, Place place) const;
+
+  absl::Status Set(const MemoryKey& key, const MemoryValue& value);
+  absl::Status Erase(const MemoryKey& key);
+  absl::Status Clear();
+
+  absl::StatusOr<std::vector<std::string>> Keys() const;
+  absl::StatusOr<size_t> size() const;
+  absl::StatusOr<size_t> used_bytes() const;
+  size_t capacity_bytes() const { return size_t{segment_.geometry.blocks} * kMemoryBlockBytes; }
+
+  // What no other process may come between. kShort: without anything else that takes a robust lock.
+  enum class HoldKind { kShort, kKept };
+  absl::Status Acquire(HoldKind kind, const os::Deadline& deadline) const;
+  void Release(HoldKind kind) const;
+  bool IsHeld() const;
+
+  // How often the calling thread has locked it. Guarded by holding.
+  int& lock_depth() { return lock_depth_; }
+
+  absl::Status DamagedStatus() const { return segment_.Damaged("a node"); }
+  const MemorySegment& segment() const { return segment_; }
+
+ private:
+  // Holds the lock for one operation, unless the thread has it anyway.
+  class Hold;
+  // A node and the one before it in its bucket; 0 for none.
+  struct Position {
+    uint32_t node = 0, before = 0;
+  };
+  struct BucketKeys;
+
+  std::atomic<uint64_t>& BucketOf(const MemoryKey& key) const {
+    return segment_.buckets[key.hash() & (segment_.geometry.buckets - 1)];
+  }
+  bool IsNodeOf(const MemoryNode& node, uint32_t number, const MemoryKey& key) const;
+  bool TryRead(const MemoryKey& key, MemoryValue& value, Place place, Found& found) const;
+  bool TryKeys(std::vector<std::string>& keys) const;
+  bool TryBucketKeys(uint32_t bucket, std::vector<std::pair<uint64_t, std::string>>& found) const;
+
+  absl::StatusOr<Position> FindLocked(const MemoryKey& key) const;
+  absl::Status SetInPlace(MemoryNode& node, const MemoryValue& value);
+  absl::StatusOr<uint32_t> MakeNode(const MemoryKey& key, const MemoryValue& value, uint64_t sequence,
+                                    uint32_t next);
+  absl::Status CheckRoom(uint32_t blocks, const MemoryKey& key, const MemoryValue& value) const;
+  // Leads past a node: `next` takes its place. Everybody who was on the way to it looks again.
+  void Replace(const MemoryKey& key, const Position& position, uint32_t next);
+  absl::Status GiveNode(uint32_t number);
+
+  absl::Status Repair() const;
+  void FinishClear() const;
+  absl::Status MarkUsed(uint32_t bucket, std::vector<bool>& used, uint32_t& nodes) const;
+  // Waits for whatever keeps a reader from going on without the lock.
+  absl::Status Settle() const;
+
+  os::SharedMapping mapping_;
+  MemorySegment segment_;
+  mutable MemoryBlocks blocks_;
+  int lock_depth_ = 0;
+};
+
+}  // namespace ko
+
+#endif  // KO_IPC_MEMORY_MAP_H_
