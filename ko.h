@@ -6,6 +6,7 @@
 
 // IWYU pragma: begin_exports
 #include "ko/ipc/job_queue.h"
+#include "ko/ipc/shared_memory.h"
 #include "ko/manager/process.h"
 #include "ko/manager/process_manager.h"
 #include "ko/manager/restart_policy.h"

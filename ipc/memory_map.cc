@@ -102,7 +102,7 @@ void MemoryMap::Release(HoldKind kind) const {
 
 absl::Status MemoryMap::Settle() const { return Hold(*this).status(); }
 
-bool MemoryMap::IsNodeOf(const MemoryNode& node, uint32_t number, const MemoryKey& key) const {
+inline bool MemoryMap::IsNodeOf(const MemoryNode& node, uint32_t number, const MemoryKey& key) const {
   const size_t bytes = key.bytes().size();
   return node.hash.load(kRelaxed) == static_cast<uint32_t>(key.hash() >> 32) &&
          node.key_bytes.load(kRelaxed) == bytes && node.key[0].load(kRelaxed) == key.first(0) &&
@@ -111,7 +111,7 @@ bool MemoryMap::IsNodeOf(const MemoryNode& node, uint32_t number, const MemoryKe
 }
 
 // False where somebody wrote meanwhile; then `found` means nothing.
-bool MemoryMap::TryRead(const MemoryKey& key, MemoryValue& value, Place place, Found& found) const {
+inline bool MemoryMap::TryRead(const MemoryKey& key, MemoryValue& value, Place place, Found& found) const {
   const std::atomic<uint64_t>& bucket = BucketOf(key);
   // Acquire: pairs with the release of the commit, here and with `next` and `version`, for what they lead to.
   const uint64_t bucket_word = bucket.load(std::memory_order_acquire);

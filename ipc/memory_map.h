@@ -76,8 +76,8 @@ class MemoryMap {
   std::atomic<uint64_t>& BucketOf(const MemoryKey& key) const {
     return segment_.buckets[key.hash() & (segment_.geometry.buckets - 1)];
   }
-  bool IsNodeOf(const MemoryNode& node, uint32_t number, const MemoryKey& key) const;
-  bool TryRead(const MemoryKey& key, MemoryValue& value, Place place, Found& found) const;
+  inline bool IsNodeOf(const MemoryNode& node, uint32_t number, const MemoryKey& key) const;
+  inline bool TryRead(const MemoryKey& key, MemoryValue& value, Place place, Found& found) const;
   bool TryKeys(std::vector<std::string>& keys) const;
   bool TryBucketKeys(uint32_t bucket, std::vector<std::pair<uint64_t, std::string>>& found) const;
 

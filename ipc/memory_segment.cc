@@ -7,8 +7,8 @@
 namespace ko {
 namespace {
 
-constexpr size_t kAlignment = 128;  // a pair of cache lines
-constexpr size_t kMaxBlocks = UINT32_MAX - 1;
+constexpr size_t kAlignment = 128;              // a pair of cache lines
+constexpr size_t kMaxBlocks = size_t{1} << 31;  // the number of buckets has 32 bits too
 
 static_assert(std::atomic<uint64_t>::is_always_lock_free && std::atomic<uint32_t>::is_always_lock_free);
 
@@ -20,8 +20,8 @@ absl::StatusOr<MemoryGeometry> MemoryGeometry::Of(size_t capacity_bytes) {
   }
   MemoryGeometry geometry;
   geometry.blocks = static_cast<uint32_t>((capacity_bytes + kMemoryBlockBytes - 1) / kMemoryBlockBytes);
-  // A key takes a block at least, and most take two: about one key for each bucket.
-  geometry.buckets = std::bit_ceil(geometry.blocks / 2 + 1);
+  // A key takes a block at least, and most take two: less than one key for each bucket.
+  geometry.buckets = std::bit_ceil(geometry.blocks);
 
   size_t offset = 0;
   const auto place = [&offset](size_t count, size_t bytes) {

@@ -80,7 +80,7 @@ struct MemoryHeader {
 
 // The sizes and places, kept by each process for itself: what the segment says is not asked.
 struct MemoryGeometry {
-  // Room for `capacity_bytes` bytes of keys and values, in whole blocks. InvalidArgument for 0 and beyond 2^32 blocks.
+  // Room for `capacity_bytes` bytes of keys and values, in whole blocks. InvalidArgument for 0 and beyond 2^31 blocks.
   static absl::StatusOr<MemoryGeometry> Of(size_t capacity_bytes);
 
   uint32_t blocks;

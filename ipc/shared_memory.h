@@ -56,7 +56,7 @@ class SharedMemory {
  public:
   class Entry;
 
-  // With room for `capacity_bytes` of keys and values. Errors: InvalidArgument for a capacity of 0 or above 2^38 bytes and
+  // With room for `capacity_bytes` of keys and values. Errors: InvalidArgument for a capacity of 0 or above 2^37 bytes and
   // for a name that is none; ResourceExhausted; AlreadyExists.
   static absl::StatusOr<SharedMemory> Create(size_t capacity_bytes = 64 << 10,
                                              const SharedMemoryOptions& options = {});

@@ -29,7 +29,10 @@ TestChild::~TestChild() {
   if (pid_ != 0) KillAndWait();
 }
 
-void TestChild::Kill() const { ::kill(pid_, SIGKILL); }
+void TestChild::Kill() const {
+  if (pid_ == 0) std::abort();  // kill(2) would take it for this process's group
+  ::kill(pid_, SIGKILL);
+}
 
 int TestChild::Wait() {
   int status = 0;

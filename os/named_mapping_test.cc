@@ -10,10 +10,10 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
 #include "ko/testing/in_child.h"
 #include "ko/testing/leaks.h"
 #include "ko/testing/status_matchers.h"
+#include "ko/testing/unique_name.h"
 
 namespace ko::os {
 namespace {
@@ -26,9 +26,7 @@ void Nothing(void*) {}
 
 class NamedMappingTest : public testing::LeakCheckedTest {
  protected:
-  NamedMappingTest()
-      : name_(absl::StrCat("test.", ::getpid(), ".", ::testing::UnitTest::GetInstance()->random_seed())),
-        path_("/dev/shm/ko." + name_) {}
+  NamedMappingTest() : name_(testing::UniqueName("test")), path_("/dev/shm/ko." + name_) {}
   void TearDown() override {
     ::unlink(path_.c_str());
     LeakCheckedTest::TearDown();
