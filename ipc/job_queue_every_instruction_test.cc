@@ -169,18 +169,17 @@ TEST_F(JobQueueEveryInstructionTest, JobOfManyBlocksIsPublishedWholeOrNot) {
 
 TEST_F(JobQueueEveryInstructionTest, PublishIntoAFullQueueChangesNothing) {
   const std::vector<std::string> jobs(kBlocks, Body(kJobBlockBytes));
-  ExpectComplete(KillAtEveryInstruction(
-      [&] { return std::make_unique<Fixture>(jobs); },
-      [&](Fixture& fixture) {
-        Join(fixture);
-        KillPointsStartHere();
-        (void)fixture.queue->Publish("one too many");
-      },
-      [&](Fixture& fixture) {
-        EXPECT_EQ(StatsOf(fixture).published, kBlocks);
-        Drain(fixture, jobs);
-        ExpectWhole(fixture);
-      }));
+  ExpectComplete(KillAtEveryInstruction([&] { return std::make_unique<Fixture>(jobs); },
+                                        [&](Fixture& fixture) {
+                                          Join(fixture);
+                                          KillPointsStartHere();
+                                          (void)fixture.queue->Publish("one too many");
+                                        },
+                                        [&](Fixture& fixture) {
+                                          EXPECT_EQ(StatsOf(fixture).published, kBlocks);
+                                          Drain(fixture, jobs);
+                                          ExpectWhole(fixture);
+                                        }));
 }
 
 TEST_F(JobQueueEveryInstructionTest, ReceivedJobComesBack) {
