@@ -112,7 +112,7 @@ class JobQueueEveryInstructionTest : public testing::LeakCheckedTest {
   }
 
   // Unoptimized code has too many instructions to try each in each run; --compilation_mode=opt does.
-  const testing::KillOptions options_ = {.max_points = testing::Rounds(1'500)};
+  const testing::KillOptions options_ = {.max_points = testing::Rounds(700)};
 
   // Publishing a body is done or not, and never by half.
   void KillPublish(const std::string& body) {
@@ -162,7 +162,8 @@ class JobQueueEveryInstructionTest : public testing::LeakCheckedTest {
 };
 
 TEST_F(JobQueueEveryInstructionTest, FirstUseJoinsOrDoesNot) {
-  ExpectComplete(KillAtEveryInstruction(Empty, Join, [](Fixture& fixture) { ExpectWhole(fixture); }, options_));
+  ExpectComplete(
+      KillAtEveryInstruction(Empty, Join, [](Fixture& fixture) { ExpectWhole(fixture); }, options_));
 }
 
 TEST_F(JobQueueEveryInstructionTest, SmallJobIsPublishedOrNot) { KillPublish(Body(5)); }
@@ -175,19 +176,18 @@ TEST_F(JobQueueEveryInstructionTest, JobOfManyBlocksIsPublishedWholeOrNot) {
 
 TEST_F(JobQueueEveryInstructionTest, PublishIntoAFullQueueChangesNothing) {
   const std::vector<std::string> jobs(kBlocks, Body(kJobBlockBytes));
-  ExpectComplete(KillAtEveryInstruction(
-      [&] { return std::make_unique<Fixture>(jobs); },
-      [&](Fixture& fixture) {
-        Join(fixture);
-        KillPointsStartHere();
-        (void)fixture.queue->Publish("one too many");
-      },
-      [&](Fixture& fixture) {
-        EXPECT_EQ(StatsOf(fixture).published, kBlocks);
-        Drain(fixture, jobs);
-        ExpectWhole(fixture);
-      },
-      options_));
+  ExpectComplete(KillAtEveryInstruction([&] { return std::make_unique<Fixture>(jobs); },
+                                        [&](Fixture& fixture) {
+                                          Join(fixture);
+                                          KillPointsStartHere();
+                                          (void)fixture.queue->Publish("one too many");
+                                        },
+                                        [&](Fixture& fixture) {
+                                          EXPECT_EQ(StatsOf(fixture).published, kBlocks);
+                                          Drain(fixture, jobs);
+                                          ExpectWhole(fixture);
+                                        },
+                                        options_));
 }
 
 TEST_F(JobQueueEveryInstructionTest, ReceivedJobComesBack) {

@@ -26,8 +26,8 @@ std::string PathOfThisProgram() {
 // "file.cc:12", with the calls it was inlined into; empty where nothing is known.
 std::string LineOf(const std::string& object, uint64_t address) {
   const std::string quoted = absl::StrReplaceAll(object, {{"'", "'\\''"}});
-  std::FILE* const lines = ::popen(
-      absl::StrFormat("addr2line -i -s -e '%s' 0x%x 2>/dev/null", quoted, address).c_str(), "re");
+  std::FILE* const lines =
+      ::popen(absl::StrFormat("addr2line -i -s -e '%s' 0x%x 2>/dev/null", quoted, address).c_str(), "re");
   if (lines == nullptr) return "";
   std::string text;
   std::array<char, 512> line;

@@ -73,7 +73,8 @@ class FailureNoter : public ::testing::ScopedFakeTestPartResultReporter {
   void ReportTestPartResult(const ::testing::TestPartResult& result) override {
     if (result.passed()) return;
     const char* const file = result.file_name();
-    notes_.Add(absl::StrCat(file == nullptr ? "" : file, ":", result.line_number(), "\n", result.message(), "\n"));
+    notes_.Add(
+        absl::StrCat(file == nullptr ? "" : file, ":", result.line_number(), "\n", result.message(), "\n"));
   }
   Notes& notes_;
 };
@@ -154,8 +155,9 @@ class Prover {
         scenario_.teardown();
         return false;
       }
-      const bool repeating = where == Where::kInside && !trace_.empty() && trace_.back().rip == tracee.rip() &&
-                             !trace_.back().asleep && tracee.at_rip().repeated_bytes != 0;
+      const bool repeating = where == Where::kInside && !trace_.empty() &&
+                             trace_.back().rip == tracee.rip() && !trace_.back().asleep &&
+                             tracee.at_rip().repeated_bytes != 0;
       repeats = repeating ? repeats + 1 : 0;
       trace_.push_back({tracee.rip(), where == Where::kAsleep, repeating});
       if (where == Where::kReturned || where == Where::kExited) break;
@@ -164,8 +166,8 @@ class Prover {
         break;
       }
       if (static_cast<int64_t>(trace_.size()) > options_.max_instructions) {
-        GiveUp(absl::StrCat("the operation has not returned after ", options_.max_instructions, " instructions",
-                            Place(trace_.size())));
+        GiveUp(absl::StrCat("the operation has not returned after ", options_.max_instructions,
+                            " instructions", Place(trace_.size())));
         scenario_.teardown();
         return false;
       }
@@ -203,9 +205,10 @@ class Prover {
   }
 
   void ChooseStride(int64_t points) {
-    report_.stride = options_.stride > 0 ? options_.stride
-                                         : std::max<int64_t>(1, (points + options_.max_points - 1) /
-                                                                    std::max<int64_t>(1, options_.max_points));
+    report_.stride = options_.stride > 0
+                         ? options_.stride
+                         : std::max<int64_t>(1, (points + options_.max_points - 1) /
+                                                    std::max<int64_t>(1, options_.max_points));
     int64_t offset = options_.offset;
     if (offset < 0) {
       const char* const run = std::getenv("TEST_RUN_NUMBER");
@@ -314,9 +317,9 @@ class Prover {
     }
     std::string end;
     if (!os::AwaitEnd(pidfd.get(), os::Deadline::After(options_.limit)).value_or(false)) {
-      end = absl::StrFormat("%s hangs; after %s it was in %s, system call %s\n", what,
-                            absl::FormatDuration(options_.limit), ReadFile(absl::StrCat("/proc/", pid, "/wchan")),
-                            ReadFile(absl::StrCat("/proc/", pid, "/syscall")));
+      end = absl::StrFormat(
+          "%s hangs; after %s it was in %s, system call %s\n", what, absl::FormatDuration(options_.limit),
+          ReadFile(absl::StrCat("/proc/", pid, "/wchan")), ReadFile(absl::StrCat("/proc/", pid, "/syscall")));
       os::SendSignal(pidfd.get(), SIGKILL);
     }
     int status = 0;

@@ -41,8 +41,8 @@ struct KillOptions {
 
 struct KillFailure {
   KillPoint point;
-  std::string symbol;   // of the function whose instruction was next, as it is linked; "?" where unknown
-  std::string text;     // all that is known, readable
+  std::string symbol;  // of the function whose instruction was next, as it is linked; "?" where unknown
+  std::string text;    // all that is known, readable
 };
 
 // What was tried. Nothing is left out without standing here.
@@ -51,12 +51,14 @@ struct KillReport {
   int64_t points = 0;        // kill points tried
   int64_t stride = 1;
   int64_t offset = 0;
-  int64_t coalesced = 0;  // runs of a repeated string instruction of which only the first iterations were tried
-  int64_t diverged = 0;   // points that the process did not reach on the recorded way, and that were stepped to
-  int64_t stops = 0;      // how often the operation was stopped, in all
-  bool completed = false;       // in the recorded run it returned, or ended its process
-  bool left_asleep = false;     // it fell asleep for good; its last point lies in that sleep
-  bool gave_up = false;         // max_failures was reached, or the operation could not be run
+  int64_t coalesced =
+      0;  // runs of a repeated string instruction of which only the first iterations were tried
+  int64_t diverged =
+      0;              // points that the process did not reach on the recorded way, and that were stepped to
+  int64_t stops = 0;  // how often the operation was stopped, in all
+  bool completed = false;    // in the recorded run it returned, or ended its process
+  bool left_asleep = false;  // it fell asleep for good; its last point lies in that sleep
+  bool gave_up = false;      // max_failures was reached, or the operation could not be run
   std::vector<KillFailure> failures;
 
   bool ok() const { return failures.empty() && !gave_up; }
@@ -120,7 +122,10 @@ KillReport KillAtEveryInstruction(Setup setup, Operation operation, Check check,
   using Made = std::invoke_result_t<Setup&>;
   std::optional<Made> made;
   const auto fixture = [&made]() -> auto& {
-    if constexpr (requires(Made& value) { value.get(); *value; }) {
+    if constexpr (requires(Made& value) {
+                    value.get();
+                    *value;
+                  }) {
       return **made;
     } else {
       return *made;

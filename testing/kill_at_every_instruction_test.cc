@@ -312,9 +312,8 @@ TEST_F(KillAtEveryInstructionTest, PreparationIsNotTried) {
     KillPointsStartHere();
     CountOnce(*fixture.words);
   };
-  const KillReport report = KillAtEveryInstruction(MakeFixture, prepare_and_count, [](Fixture& fixture) {
-    EXPECT_EQ(fixture.words->b, 7u);
-  });
+  const KillReport report = KillAtEveryInstruction(MakeFixture, prepare_and_count,
+                                                   [](Fixture& fixture) { EXPECT_EQ(fixture.words->b, 7u); });
   EXPECT_TRUE(report.completed);
 }
 

@@ -107,7 +107,8 @@ Tracee::Instruction Tracee::InstructionAt(uint64_t address) const {
     const unsigned char byte = code[at];
     if (byte == 0xf2 || byte == 0xf3) {
       repeats = true;
-    } else if (byte != 0x66 && byte != 0x67 && (byte & 0xf0) != 0x40) {  // sizes of operands and addresses, REX
+    } else if (byte != 0x66 && byte != 0x67 &&
+               (byte & 0xf0) != 0x40) {  // sizes of operands and addresses, REX
       break;
     }
   }
@@ -160,7 +161,8 @@ bool Tracee::SleepsAnew() {
 
 Tracee::Wait Tracee::Await(bool may_sleep) {
   int status;
-  const os::Deadline deadline = may_sleep ? os::Deadline::After(limit_) : os::Deadline::At(absl::ZeroDuration());
+  const os::Deadline deadline =
+      may_sleep ? os::Deadline::After(limit_) : os::Deadline::At(absl::ZeroDuration());
   for (int64_t turn = 0;; ++turn) {
     const pid_t stopped = ::waitpid(pid_, &status, __WALL | (may_sleep ? WNOHANG : 0));
     if (stopped == pid_) return TakeStop(status);

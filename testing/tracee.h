@@ -22,12 +22,12 @@ namespace ko::testing {
 class Tracee {
  public:
   enum class Where {
-    kInside,   // stopped before the instruction at rip()
-    kAsleep,   // inside a system call that sleeps
-    kStart,    // at StartAnew
-    kReturned, // the operation has
-    kExited,   // the process has, by itself
-    kBroken,   // see error()
+    kInside,    // stopped before the instruction at rip()
+    kAsleep,    // inside a system call that sleeps
+    kStart,     // at StartAnew
+    kReturned,  // the operation has
+    kExited,    // the process has, by itself
+    kBroken,    // see error()
   };
 
   // What is known of an instruction by its address; the same in all children of this process.
