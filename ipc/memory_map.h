@@ -3,8 +3,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -14,7 +16,6 @@
 #include "ko/ipc/memory_key.h"
 #include "ko/ipc/memory_segment.h"
 #include "ko/os/deadline.h"
-#include "ko/os/shared_mapping.h"
 
 namespace ko {
 
@@ -31,8 +32,9 @@ struct MemoryValue {
 // The map of SharedMemory, without types: keys to tagged words and bytes. Everything that is said there holds here.
 class MemoryMap {
  public:
-  MemoryMap(os::SharedMapping mapping, const MemoryGeometry& geometry)
-      : mapping_(std::move(mapping)), segment_(mapping_.data(), geometry), blocks_(segment_) {}
+  // In the memory at `data`, which is zeroed or has been a map of the same geometry; `owner` keeps it mapped.
+  MemoryMap(void* data, const MemoryGeometry& geometry, std::shared_ptr<const void> owner)
+      : owner_(std::move(owner)), segment_(data, geometry), blocks_(segment_) {}
   MemoryMap(const MemoryMap&) = delete;
   ~MemoryMap();
 
@@ -96,7 +98,7 @@ class MemoryMap {
   // Waits for whatever keeps a reader from going on without the lock.
   absl::Status Settle() const;
 
-  os::SharedMapping mapping_;
+  const std::shared_ptr<const void> owner_;
   MemorySegment segment_;
   mutable MemoryBlocks blocks_;
   int lock_depth_ = 0;

@@ -19,6 +19,12 @@ absl::StatusOr<os::SharedMapping> MakeMapping(const MemoryGeometry& geometry, co
                                 [&](void* data) { MemorySegment(data, geometry).Sign(); });
 }
 
+std::unique_ptr<MemoryMap> MakeMap(os::SharedMapping mapping, const MemoryGeometry& geometry) {
+  auto owner = std::make_shared<os::SharedMapping>(std::move(mapping));
+  void* const data = owner->data();
+  return std::make_unique<MemoryMap>(data, geometry, std::move(owner));
+}
+
 }  // namespace
 
 absl::StatusOr<SharedMemory> SharedMemory::Create(size_t capacity_bytes, const SharedMemoryOptions& options) {
@@ -26,7 +32,20 @@ absl::StatusOr<SharedMemory> SharedMemory::Create(size_t capacity_bytes, const S
   if (!geometry.ok()) return geometry.status();
   absl::StatusOr<os::SharedMapping> mapping = MakeMapping(*geometry, options.name);
   if (!mapping.ok()) return mapping.status();
-  return SharedMemory(std::make_unique<MemoryMap>(*std::move(mapping), *geometry));
+  return SharedMemory(MakeMap(*std::move(mapping), *geometry));
+}
+
+absl::StatusOr<SharedMemory> SharedMemory::CreateIn(void* zeroed, size_t capacity_bytes,
+                                                    std::shared_ptr<const void> owner) {
+  const absl::StatusOr<MemoryGeometry> geometry = MemoryGeometry::Of(capacity_bytes);
+  if (!geometry.ok()) return geometry.status();
+  return SharedMemory(std::make_unique<MemoryMap>(zeroed, *geometry, std::move(owner)));
+}
+
+absl::StatusOr<size_t> SharedMemory::BytesFor(size_t capacity_bytes) {
+  const absl::StatusOr<MemoryGeometry> geometry = MemoryGeometry::Of(capacity_bytes);
+  if (!geometry.ok()) return geometry.status();
+  return geometry->segment_bytes;
 }
 
 absl::StatusOr<SharedMemory> SharedMemory::Open(std::string_view name) {
@@ -37,7 +56,7 @@ absl::StatusOr<SharedMemory> SharedMemory::Open(std::string_view name) {
   if (!geometry.ok()) return absl::DataLossError("SharedMemory: the object of this name has no size");
   absl::Status status = MemorySegment(mapping->data(), *geometry).CheckSignature(mapping->bytes());
   if (!status.ok()) return status;
-  return SharedMemory(std::make_unique<MemoryMap>(*std::move(mapping), *geometry));
+  return SharedMemory(MakeMap(*std::move(mapping), *geometry));
 }
 
 absl::Status SharedMemory::Unlink(std::string_view name) { return os::UnlinkNamedMapping(name); }

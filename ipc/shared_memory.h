@@ -65,6 +65,15 @@ class SharedMemory {
   // Takes the name away; those who have the object keep it. Errors: NotFound, PermissionDenied.
   static absl::Status Unlink(std::string_view name);
 
+  // In shared memory of the caller's: BytesFor(capacity_bytes) zeroed bytes at a multiple of 128, which `owner` keeps
+  // mapped. Processes that have it at other addresses each make their own. Errors: InvalidArgument.
+  static absl::StatusOr<SharedMemory> CreateIn(void* zeroed, size_t capacity_bytes,
+                                               std::shared_ptr<const void> owner);
+  // Errors: as CreateIn.
+  static absl::StatusOr<size_t> BytesFor(size_t capacity_bytes);
+
+  // As one that was moved from.
+  SharedMemory() = default;
   SharedMemory(SharedMemory&&) noexcept = default;
   SharedMemory& operator=(SharedMemory&&) noexcept = default;
 

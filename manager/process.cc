@@ -110,6 +110,12 @@ absl::StatusOr<ExitStatus> Process::Stop(StopPolicy policy) {
   return Wait();
 }
 
+SharedMemory& Process::shared_memory() const {
+  if (record_ != nullptr && record_->memory != nullptr) return *record_->memory;
+  static SharedMemory none;
+  return none;
+}
+
 pid_t Process::pid() const { return record_ == nullptr ? 0 : record_->pid; }
 
 bool Process::IsAlive() const { return record_ != nullptr && record_->state != State::kEnded; }

@@ -6,10 +6,12 @@
 #include <csignal>
 #include <memory>
 #include <optional>
+#include <string_view>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "ko/ipc/shared_memory.h"
 #include "ko/process/exit_status.h"
 #include "ko/process/stop_policy.h"
 
@@ -63,6 +65,13 @@ class Process {
   // Ends the process for good: the policy's signal, the grace time, SIGKILL. Waits for the end. A second call with a
   // shorter grace makes haste. Errors: InvalidArgument for a policy whose signal is none.
   absl::StatusOr<ExitStatus> Stop(StopPolicy policy = {});
+
+  // 64 KiB that the process and its manager share, empty at first; kept over restarts, and after the end for as long as
+  // there are handles. Costs nothing until it is used. The child has it as self.shared_memory() and self["key"]. Of a
+  // handle of no process, and of one that was never started, an empty one that refuses (FailedPrecondition). Not to be
+  // used by what the child has forked after both the child and the handles have gone.
+  SharedMemory& shared_memory() const;
+  SharedMemory::Entry operator[](std::string_view key) const { return shared_memory()[key]; }
 
   pid_t pid() const;                              // of the running attempt; 0 where none runs
   bool IsAlive() const;                           // it runs, or will be started again

@@ -8,6 +8,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
+#include "ko/ipc/shared_memory.h"
 #include "ko/manager/control_slots.h"
 #include "ko/manager/managed_body.h"
 #include "ko/manager/restart_policy.h"
@@ -43,6 +44,7 @@ struct ProcessRecord {
   ManagedBody body;
   std::optional<RestartTracker> restart;  // none: it runs once
   ControlSlotRef control;
+  std::shared_ptr<SharedMemory> memory;  // over all attempts, and after the end; null where it never started
 
   State state = State::kRunning;
   std::optional<Child> child;  // while kRunning

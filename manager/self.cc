@@ -9,22 +9,25 @@
 
 namespace ko {
 
-absl::StatusOr<std::unique_ptr<Self>> Self::Create(int attempt, ControlSlotRef control, os::EventFd bell) {
+absl::StatusOr<std::unique_ptr<Self>> Self::Create(int attempt, ControlSlotRef control,
+                                                   std::shared_ptr<SharedMemory> memory, os::EventFd bell) {
   absl::StatusOr<SignalDispatcher> signals = SignalDispatcher::Create();
   if (!signals.ok()) return signals.status();
-  auto self =
-      std::unique_ptr<Self>(new Self(attempt, std::move(control), std::move(bell), *std::move(signals)));
+  auto self = std::unique_ptr<Self>(
+      new Self(attempt, std::move(control), std::move(memory), std::move(bell), *std::move(signals)));
   absl::Status on =
       self->signals_.On(SIGTERM, [self = self.get()](const SignalInfo&) { self->should_shutdown_ = true; });
   if (!on.ok()) return on;
   return self;
 }
 
-Self::Self(int attempt, ControlSlotRef control, os::EventFd bell, SignalDispatcher signals)
+Self::Self(int attempt, ControlSlotRef control, std::shared_ptr<SharedMemory> memory, os::EventFd bell,
+           SignalDispatcher signals)
     : pid_(::getpid()),
       parent_pid_(::getppid()),
       attempt_(attempt),
       control_(std::move(control)),
+      memory_(std::move(memory)),
       bell_(std::move(bell)),
       signals_(std::move(signals)) {}
 

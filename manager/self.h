@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "ko/ipc/shared_memory.h"
 #include "ko/manager/control_slots.h"
 #include "ko/os/event_fd.h"
 #include "ko/os/interrupt.h"
@@ -48,6 +49,10 @@ class Self {
 
   absl::Status SetProcessTitle(std::string_view title);
 
+  // What this process shares with its manager and with its later attempts (see Process::shared_memory).
+  SharedMemory& shared_memory() { return *memory_; }
+  SharedMemory::Entry operator[](std::string_view key) { return (*memory_)[key]; }
+
   // For handlers of this process's own.
   SignalDispatcher& signals() { return signals_; }
   // Ends a blocking call, JobQueue::Receive say, when a signal waits to be dispatched.
@@ -55,13 +60,16 @@ class Self {
 
  private:
   friend class Supervisor;
-  static absl::StatusOr<std::unique_ptr<Self>> Create(int attempt, ControlSlotRef control, os::EventFd bell);
-  Self(int attempt, ControlSlotRef control, os::EventFd bell, SignalDispatcher signals);
+  static absl::StatusOr<std::unique_ptr<Self>> Create(int attempt, ControlSlotRef control,
+                                                      std::shared_ptr<SharedMemory> memory, os::EventFd bell);
+  Self(int attempt, ControlSlotRef control, std::shared_ptr<SharedMemory> memory, os::EventFd bell,
+       SignalDispatcher signals);
 
   const pid_t pid_;
   const pid_t parent_pid_;
   const int attempt_;
   ControlSlotRef control_;
+  const std::shared_ptr<SharedMemory> memory_;
   os::EventFd bell_;
   SignalDispatcher signals_;
   bool should_shutdown_ = false;

@@ -118,8 +118,11 @@ std::shared_ptr<ProcessRecord> Supervisor::Start(ManagedBody body, std::optional
   }
   absl::StatusOr<ControlSlotRef> control = control_slots_.Allocate();
   if (!control.ok()) return refuse(ENOMEM, control.status());
+  absl::StatusOr<std::shared_ptr<SharedMemory>> memory = memory_slots_.Allocate();
+  if (!memory.ok()) return refuse(ENOMEM, memory.status());
 
   record->control = *std::move(control);
+  record->memory = *std::move(memory);
   if (policy.has_value()) record->restart.emplace(*policy);
   StartAttempt(record);
   RingForUntold();
@@ -164,7 +167,8 @@ absl::Status Supervisor::EnterChild(ProcessRecord& record) {
   DropEverything();
   os::LeaveTerminalInterruptsToParent();
   if (!record.body.takes_self()) return absl::OkStatus();
-  absl::StatusOr<std::unique_ptr<Self>> self = Self::Create(record.attempt, record.control, std::move(bell));
+  absl::StatusOr<std::unique_ptr<Self>> self =
+      Self::Create(record.attempt, record.control, record.memory, std::move(bell));
   if (!self.ok()) return self.status();
   self_ = *std::move(self);
   return absl::OkStatus();

@@ -21,6 +21,7 @@
 #include "absl/time/time.h"
 #include "ko/manager/control_slots.h"
 #include "ko/manager/managed_body.h"
+#include "ko/manager/memory_slots.h"
 #include "ko/manager/process_record.h"
 #include "ko/manager/restart_policy.h"
 #include "ko/manager/self.h"
@@ -130,6 +131,7 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
   std::shared_ptr<Kernel> kernel_;  // shared with a dispatch of its signals, whose handlers may close this
   os::FdLimit fd_limit_;
   ControlSlots control_slots_;
+  MemorySlots memory_slots_;
   absl::BitGen random_;
 
   uint64_t next_id_;

@@ -87,7 +87,8 @@ TEST_F(KillAtEveryInstructionTest, OperationOfOneStorePasses) {
         EXPECT_TRUE(point.completed ? before == 1 : before <= 1);
         CountOnce(*fixture.words);
         EXPECT_EQ(fixture.words->a, before + 1);
-      });
+      },
+      {.stride = 1});
   EXPECT_TRUE(report.ok());
   EXPECT_TRUE(report.completed);
   EXPECT_GE(report.instructions, 5);
