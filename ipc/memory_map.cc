@@ -51,6 +51,9 @@ class MemoryMap::Hold {
  public:
   explicit Hold(const MemoryMap& map) : map_(map) {
     if (map.IsHeld()) return;
+    release_ = os::TryAcquireFreeRobustLock(map.segment_.header->lock);
+    if (release_ && map.segment_.header->state.load(kRelaxed) == 0) return;
+    if (release_) map.Release(HoldKind::kShort);
     status_ = map.Acquire(HoldKind::kShort, os::Deadline::After(absl::InfiniteDuration()));
     release_ = status_.ok();
   }
@@ -112,16 +115,17 @@ inline bool MemoryMap::IsNodeOf(const MemoryNode& node, uint32_t number, const M
 
 // False where somebody wrote meanwhile; then `found` means nothing.
 inline bool MemoryMap::TryRead(const MemoryKey& key, MemoryValue& value, Place place, Found& found) const {
-  const std::atomic<uint64_t>& bucket = BucketOf(key);
-  // Acquire: pairs with the release of the commit, here and with `next` and `version`, for what they lead to.
-  const uint64_t bucket_word = bucket.load(std::memory_order_acquire);
+  const uint32_t bucket = BucketOf(key);
+  // Acquire: pairs with the release in CountVersion; below, with that of each commit, for what it leads to.
+  const std::atomic<uint64_t>& bucket_version = segment_.Version(bucket);
+  const uint64_t version_before = bucket_version.load(std::memory_order_acquire);
   const auto is_unchanged = [&] {
     BeforeCheck();
-    return bucket.load(kRelaxed) == bucket_word &&
+    return bucket_version.load(kRelaxed) == version_before &&
            (segment_.header->state.load(kRelaxed) & kStopsReaders) == 0;
   };
 
-  uint32_t number = BucketNode(bucket_word);
+  uint32_t number = segment_.buckets[bucket].load(std::memory_order_acquire);
   for (uint32_t steps = 0; number != 0; ++steps) {
     found = Found::kDamaged;
     if (!segment_.IsBlock(number) || steps > segment_.geometry.blocks) return is_unchanged();
@@ -170,7 +174,7 @@ MemoryMap::Found MemoryMap::Read(const MemoryKey& key, MemoryValue& value, Place
 
 absl::StatusOr<MemoryMap::Position> MemoryMap::FindLocked(const MemoryKey& key) const {
   Position position;
-  uint32_t number = BucketNode(BucketOf(key).load(kRelaxed));
+  uint32_t number = segment_.buckets[BucketOf(key)].load(kRelaxed);
   for (uint32_t steps = 0; number != 0; ++steps) {
     if (!segment_.IsBlock(number) || steps > segment_.geometry.blocks) return segment_.Damaged("a bucket");
     const MemoryNode& node = segment_.Node(number);
@@ -235,18 +239,15 @@ absl::StatusOr<uint32_t> MemoryMap::MakeNode(const MemoryKey& key, const MemoryV
   return number;
 }
 
-void MemoryMap::Replace(const MemoryKey& key, const Position& position, uint32_t next) {
-  std::atomic<uint64_t>& bucket = BucketOf(key);
-  const uint64_t word = bucket.load(kRelaxed);
-  uint32_t first = BucketNode(word);
-  if (position.before != 0) {
-    segment_.Node(position.before)
-        .next.store(next, std::memory_order_release);  // the commit: pairs with TryRead
-  } else {
-    first = next;
-  }
-  // The commit, where there is no node before. A death just before it is made good by Repair.
-  bucket.store(PackBucket(BucketVersion(word) + 1, first), std::memory_order_release);
+void MemoryMap::Commit(uint32_t bucket, const Position& position, uint32_t next) {
+  std::atomic<uint32_t>& place =
+      position.before != 0 ? segment_.Node(position.before).next : segment_.buckets[bucket];
+  place.store(next, std::memory_order_release);  // pairs with TryRead
+}
+
+void MemoryMap::CountVersion(uint32_t bucket) const {
+  std::atomic<uint64_t>& version = segment_.Version(bucket);
+  version.store(version.load(kRelaxed) + 1, std::memory_order_release);  // pairs with TryRead
   AfterCommit();
 }
 
@@ -285,15 +286,17 @@ absl::Status MemoryMap::Set(const MemoryKey& key, const MemoryValue& value) {
   MemoryHeader& header = *segment_.header;
   const uint64_t sequence =
       old != nullptr ? old->sequence.load(kRelaxed) : header.next_sequence.load(kRelaxed);
-  const uint32_t next = old != nullptr ? old->next.load(kRelaxed) : BucketNode(BucketOf(key).load(kRelaxed));
+  const uint32_t bucket = BucketOf(key);
+  const uint32_t next = old != nullptr ? old->next.load(kRelaxed) : segment_.buckets[bucket].load(kRelaxed);
   if (old == nullptr) header.next_sequence.store(sequence + 1, kRelaxed);
   const absl::StatusOr<uint32_t> made = MakeNode(key, value, sequence, next);
   if (!made.ok()) return made.status();
   if (old != nullptr) {
-    Replace(key, *position, *made);
+    Commit(bucket, *position, *made);
+    CountVersion(bucket);
     return GiveNode(position->node);
   }
-  Replace(key, Position(), *made);
+  Commit(bucket, Position(), *made);
   header.nodes.store(header.nodes.load(kRelaxed) + 1, kRelaxed);
   CountChange(header);
   return absl::OkStatus();
@@ -307,7 +310,9 @@ absl::Status MemoryMap::Erase(const MemoryKey& key) {
   if (position->node == 0)
     return absl::NotFoundError(absl::StrCat("SharedMemory: no key ", Quoted(key.bytes())));
   MemoryHeader& header = *segment_.header;
-  Replace(key, *position, segment_.Node(position->node).next.load(kRelaxed));
+  const uint32_t bucket = BucketOf(key);
+  Commit(bucket, *position, segment_.Node(position->node).next.load(kRelaxed));
+  CountVersion(bucket);
   header.nodes.store(header.nodes.load(kRelaxed) - 1, kRelaxed);
   CountChange(header);
   return GiveNode(position->node);
@@ -326,8 +331,8 @@ absl::Status MemoryMap::Clear() {
 // From the commit of a Clear on, until nothing is left of what it cleared. Readers wait for that.
 void MemoryMap::FinishClear() const {
   for (uint32_t i = 0; i < segment_.geometry.buckets; ++i) {
-    const uint64_t word = segment_.buckets[i].load(kRelaxed);
-    if (BucketNode(word) != 0) segment_.buckets[i].store(PackBucket(BucketVersion(word) + 1, 0), kRelaxed);
+    if (segment_.buckets[i].load(kRelaxed) != 0) segment_.buckets[i].store(0, kRelaxed);
+    if (i % kBucketsPerVersion == kBucketsPerVersion - 1) CountVersion(i);
   }
   MemoryHeader& header = *segment_.header;
   header.nodes.store(0, kRelaxed);
@@ -349,7 +354,7 @@ absl::Status MemoryMap::MarkUsed(uint32_t bucket, std::vector<bool>& used, uint3
     }
     return true;
   };
-  for (uint32_t number = BucketNode(segment_.buckets[bucket].load(kRelaxed)); number != 0; ++nodes) {
+  for (uint32_t number = segment_.buckets[bucket].load(kRelaxed); number != 0; ++nodes) {
     if (!segment_.IsBlock(number)) return segment_.Damaged("a bucket");
     const MemoryNode& node = segment_.Node(number);
     const uint64_t word = CurrentWord(node);
@@ -370,13 +375,10 @@ absl::Status MemoryMap::Repair() const {
   std::vector<bool> used(segment_.geometry.blocks);
   uint32_t nodes = 0;
   for (uint32_t i = 0; i < segment_.geometry.buckets; ++i) {
-    const uint64_t word = segment_.buckets[i].load(kRelaxed);
-    if (word == 0) continue;
-    // A node of it may have been left out without a change of this word: readers on their way to it look again.
-    segment_.buckets[i].store(PackBucket(BucketVersion(word) + 1, BucketNode(word)), kRelaxed);
+    // The dead one may have led past a node without this.
+    if (i % kBucketsPerVersion == 0) CountVersion(i);
     if (absl::Status status = MarkUsed(i, used, nodes); !status.ok()) return status;
   }
-  AfterCommit();
   blocks_.Rebuild(used);
   header.nodes.store(nodes, kRelaxed);
   CountChange(header);
@@ -399,13 +401,13 @@ absl::StatusOr<size_t> MemoryMap::used_bytes() const {
 
 // Appends a bucket's keys with their sequence numbers. False where somebody wrote meanwhile, or it is damaged.
 bool MemoryMap::TryBucketKeys(uint32_t bucket, std::vector<std::pair<uint64_t, std::string>>& found) const {
-  const uint64_t word = segment_.buckets[bucket].load(std::memory_order_acquire);  // as in TryRead
+  const uint64_t version = segment_.Version(bucket).load(std::memory_order_acquire);  // as in TryRead
   const size_t found_before = found.size();
   const auto is_unchanged = [&] {
     BeforeCheck();
-    return segment_.buckets[bucket].load(kRelaxed) == word;
+    return segment_.Version(bucket).load(kRelaxed) == version;
   };
-  uint32_t number = BucketNode(word);
+  uint32_t number = segment_.buckets[bucket].load(std::memory_order_acquire);
   for (uint32_t steps = 0; number != 0; ++steps) {
     if (!segment_.IsBlock(number) || steps > segment_.geometry.blocks) break;
     const MemoryNode& node = segment_.Node(number);

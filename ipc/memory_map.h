@@ -75,8 +75,8 @@ class MemoryMap {
   };
   struct BucketKeys;
 
-  std::atomic<uint64_t>& BucketOf(const MemoryKey& key) const {
-    return segment_.buckets[key.hash() & (segment_.geometry.buckets - 1)];
+  uint32_t BucketOf(const MemoryKey& key) const {
+    return static_cast<uint32_t>(key.hash()) & (segment_.geometry.buckets - 1);
   }
   inline bool IsNodeOf(const MemoryNode& node, uint32_t number, const MemoryKey& key) const;
   inline bool TryRead(const MemoryKey& key, MemoryValue& value, Place place, Found& found) const;
@@ -88,8 +88,10 @@ class MemoryMap {
   absl::StatusOr<uint32_t> MakeNode(const MemoryKey& key, const MemoryValue& value, uint64_t sequence,
                                     uint32_t next);
   absl::Status CheckRoom(uint32_t blocks, const MemoryKey& key, const MemoryValue& value) const;
-  // Leads past a node: `next` takes its place. Everybody who was on the way to it looks again.
-  void Replace(const MemoryKey& key, const Position& position, uint32_t next);
+  // Makes `next` what comes at the position, instead of the node that is there.
+  void Commit(uint32_t bucket, const Position& position, uint32_t next);
+  // After a node has been led past, and before it is given back: whoever was on the way to it looks again.
+  void CountVersion(uint32_t bucket) const;
   absl::Status GiveNode(uint32_t number);
 
   absl::Status Repair() const;

@@ -1,5 +1,6 @@
 #include "ko/ipc/memory_segment.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "absl/strings/str_cat.h"
@@ -21,7 +22,7 @@ absl::StatusOr<MemoryGeometry> MemoryGeometry::Of(size_t capacity_bytes) {
   MemoryGeometry geometry;
   geometry.blocks = static_cast<uint32_t>((capacity_bytes + kMemoryBlockBytes - 1) / kMemoryBlockBytes);
   // A key takes a block at least, and most take two: less than one key for each bucket.
-  geometry.buckets = std::bit_ceil(geometry.blocks);
+  geometry.buckets = std::max(std::bit_ceil(geometry.blocks), kBucketsPerVersion);
 
   size_t offset = 0;
   const auto place = [&offset](size_t count, size_t bytes) {
@@ -30,7 +31,8 @@ absl::StatusOr<MemoryGeometry> MemoryGeometry::Of(size_t capacity_bytes) {
     return here;
   };
   place(1, sizeof(MemoryHeader));
-  geometry.buckets_offset = place(geometry.buckets, sizeof(std::atomic<uint64_t>));
+  geometry.versions_offset = place(geometry.buckets / kBucketsPerVersion, sizeof(std::atomic<uint64_t>));
+  geometry.buckets_offset = place(geometry.buckets, sizeof(std::atomic<uint32_t>));
   geometry.links_offset = place(geometry.blocks, sizeof(std::atomic<uint32_t>));
   geometry.blocks_offset = place(geometry.blocks, kMemoryBlockBytes);
   geometry.segment_bytes = offset;
@@ -40,7 +42,8 @@ absl::StatusOr<MemoryGeometry> MemoryGeometry::Of(size_t capacity_bytes) {
 MemorySegment::MemorySegment(void* data, const MemoryGeometry& geometry) : geometry(geometry) {
   char* const base = static_cast<char*>(data);
   header = reinterpret_cast<MemoryHeader*>(base);
-  buckets = reinterpret_cast<std::atomic<uint64_t>*>(base + geometry.buckets_offset);
+  versions = reinterpret_cast<std::atomic<uint64_t>*>(base + geometry.versions_offset);
+  buckets = reinterpret_cast<std::atomic<uint32_t>*>(base + geometry.buckets_offset);
   links = reinterpret_cast<std::atomic<uint32_t>*>(base + geometry.links_offset);
   blocks = reinterpret_cast<std::atomic<uint64_t>*>(base + geometry.blocks_offset);
 }

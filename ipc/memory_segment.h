@@ -11,7 +11,7 @@
 
 namespace ko {
 
-// How a SharedMemory lies in its memory: header, buckets, links, blocks. Zeroed memory is an empty map.
+// How a SharedMemory lies in its memory: header, versions, buckets, links, blocks. Zeroed memory is an empty map.
 //
 // Everything is made of blocks of one size, so that no pattern of use can leave gaps too small to be used. Blocks have
 // numbers from 1 on, 0 is none, and each has a link to the next one of its chain. A key with its value is a node: a chain
@@ -21,17 +21,13 @@ namespace ko {
 // The truth is what the buckets lead to. Each change takes effect with one store: to a bucket, a node's `next`, or a
 // node's `version`. What is called derived below follows from it, and is made again after a process died inside the lock.
 //
-// Readers take no lock. They note a bucket's word and a node's version, read, and look whether both are the same still:
-// nothing is used for something else before one of them has changed.
+// Readers take no lock. They note the versions of a bucket and of a node, read, and look whether both are the same still:
+// nothing that a reader could be on is used for something else before one of them has changed.
 
 inline constexpr size_t kMemoryBlockBytes = 64;
 inline constexpr size_t kMemoryBlockWords = kMemoryBlockBytes / 8;
 inline constexpr size_t kNodeKeyBytes = 16;  // of a key, in the node itself
-
-// A bucket's word: how often its chain has been changed in the upper half, the first node in the lower.
-constexpr uint64_t PackBucket(uint32_t version, uint32_t node) { return uint64_t{version} << 32 | node; }
-constexpr uint32_t BucketVersion(uint64_t word) { return static_cast<uint32_t>(word >> 32); }
-constexpr uint32_t BucketNode(uint64_t word) { return static_cast<uint32_t>(word); }
+inline constexpr uint32_t kBucketsPerVersion = 64;
 
 // The value word of a value in blocks: how many bytes in the upper half, the first block in the lower.
 constexpr uint64_t PackExtent(uint32_t bytes, uint32_t block) { return uint64_t{bytes} << 32 | block; }
@@ -84,8 +80,8 @@ struct MemoryGeometry {
   static absl::StatusOr<MemoryGeometry> Of(size_t capacity_bytes);
 
   uint32_t blocks;
-  uint32_t buckets;  // a power of 2
-  size_t buckets_offset, links_offset, blocks_offset;
+  uint32_t buckets;  // a power of 2, and at least kBucketsPerVersion
+  size_t versions_offset, buckets_offset, links_offset, blocks_offset;
   size_t segment_bytes;
 };
 
@@ -97,6 +93,8 @@ struct MemorySegment {
   void Sign();
   absl::Status CheckSignature(size_t mapped_bytes) const;
 
+  // Counts how often something has been taken out of the bucket, or of one of its neighbours.
+  std::atomic<uint64_t>& Version(uint32_t bucket) const { return versions[bucket / kBucketsPerVersion]; }
   bool IsBlock(uint32_t number) const { return number - 1 < geometry.blocks; }
   std::atomic<uint64_t>* Block(uint32_t number) const { return blocks + (number - 1) * kMemoryBlockWords; }
   MemoryNode& Node(uint32_t number) const { return *reinterpret_cast<MemoryNode*>(Block(number)); }
@@ -107,7 +105,8 @@ struct MemorySegment {
 
   MemoryGeometry geometry;
   MemoryHeader* header;
-  std::atomic<uint64_t>* buckets;
+  std::atomic<uint64_t>* versions;
+  std::atomic<uint32_t>* buckets;  // the first node of each
   std::atomic<uint32_t>* links;
   std::atomic<uint64_t>* blocks;
 };

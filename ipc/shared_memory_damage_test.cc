@@ -57,12 +57,6 @@ class SharedMemoryDamageTest : public testing::LeakCheckedTest {
     for (int i = 0; i < 10; i += 3) ASSERT_THAT(memory_->Erase(absl::StrCat("n", i)), IsOk());
   }
   const MemorySegment& segment() const { return SharedMemoryTestPeer::Segment(*memory_); }
-  MemoryNode& FirstNode() const {
-    for (uint32_t i = 0;; ++i) {
-      const uint64_t word = segment().buckets[i];
-      if (word != 0 && BucketNode(word) != 0) return segment().Node(BucketNode(word));
-    }
-  }
   // Each call there is; what they return does not matter.
   void UseAll(unsigned seed) {
     for (int i = 0; i < 10; ++i) {
@@ -95,7 +89,7 @@ TEST_F(SharedMemoryDamageTest, ABucketThatLeadsNowhereIsDataLossFromThenOn) {
 
 TEST_F(SharedMemoryDamageTest, NodesInACircleAreDataLossAndNoEndlessLoop) {
   for (uint32_t i = 0; i < segment().geometry.buckets; ++i) {
-    const uint32_t node = BucketNode(segment().buckets[i]);
+    const uint32_t node = segment().buckets[i].load();
     if (node != 0) segment().Node(node).next = node;
   }
   EXPECT_THAT(memory_->Set("a key that is not there", 1), IsOk()) << "where its bucket is empty";
@@ -106,7 +100,7 @@ TEST_F(SharedMemoryDamageTest, NodesInACircleAreDataLossAndNoEndlessLoop) {
 
 TEST_F(SharedMemoryDamageTest, AValueLargerThanTheMemoryIsDataLoss) {
   for (uint32_t i = 0; i < segment().geometry.buckets; ++i) {
-    for (uint32_t node = BucketNode(segment().buckets[i]); node != 0; node = segment().Node(node).next) {
+    for (uint32_t node = segment().buckets[i].load(); node != 0; node = segment().Node(node).next) {
       segment().Node(node).values[segment().Node(node).version & 1] = PackExtent(UINT32_MAX, 1);
     }
   }
@@ -154,7 +148,7 @@ TEST_F(SharedMemoryDamageTest, AnyBytesGiveValuesOrErrorsAndNeverACrashOrALoop) 
       };
       // In turn: single bytes anywhere, the header and the buckets, runs of equal bytes, numbers of blocks as words.
       for (int i = 0; i < 1 << (round % 8); ++i) {
-        const size_t end = round % 3 == 0 ? s.geometry.buckets_offset + 64 : s.geometry.segment_bytes;
+        const size_t end = round % 3 == 0 ? s.geometry.links_offset : s.geometry.segment_bytes;
         size_t offset = random() % end;
         const size_t run = round % 5 == 0 ? random() % 64 : 1;
         const uint8_t value = round % 2 == 0 ? random() % 160 : static_cast<uint8_t>(random());

@@ -7,12 +7,15 @@
 #include <new>
 
 namespace ko::os {
+namespace internal {
+
+constinit std::atomic<std::atomic<uint64_t>*> marked_page = nullptr;
+
 namespace {
 
 // The mark stands in a page that each child finds wiped, the last one given out in ordinary memory, which
 // children copy.
 using Mark = std::atomic<uint64_t>;
-constinit std::atomic<Mark*> marked_page = nullptr;
 constinit std::atomic<uint64_t> last_mark = 0;
 
 Mark* MapPage() {
@@ -41,7 +44,7 @@ uint64_t NewMark(Mark& mark) {
 
 }  // namespace
 
-uint64_t ProcessMark() {
+uint64_t MakeProcessMark() {
   Mark* mark = marked_page.load(std::memory_order_acquire);  // pairs with MapPage
   // Without memory for the page the pid serves, at the price of a system call.
   if (mark == nullptr && (mark = MapPage()) == nullptr) return static_cast<uint64_t>(::getpid()) << 32;
@@ -49,4 +52,5 @@ uint64_t ProcessMark() {
   return value != 0 ? value : NewMark(*mark);
 }
 
+}  // namespace internal
 }  // namespace ko::os

@@ -1,14 +1,25 @@
 #ifndef KO_OS_PROCESS_MARK_H_
 #define KO_OS_PROCESS_MARK_H_
 
+#include <atomic>
 #include <cstdint>
 
 namespace ko::os {
 
+namespace internal {
+extern constinit std::atomic<std::atomic<uint64_t>*> marked_page;
+uint64_t MakeProcessMark();
+}  // namespace internal
+
 // A number of this process, not 0, that no process it descends from has had: what was copied by a fork can be
 // told by it. Costs no system call from the second time on, and is right in every child with a memory of its
 // own, however it was made: the kernel wipes the page in which the number stands (MADV_WIPEONFORK).
-uint64_t ProcessMark();
+inline uint64_t ProcessMark() {
+  const std::atomic<uint64_t>* const mark =
+      internal::marked_page.load(std::memory_order_acquire);  // see MakeProcessMark
+  const uint64_t value = mark != nullptr ? mark->load(std::memory_order_relaxed) : 0;
+  return value != 0 ? value : internal::MakeProcessMark();
+}
 
 }  // namespace ko::os
 

@@ -15,6 +15,9 @@
 namespace ko::os {
 namespace {
 
+using internal::MarkedNodeOf;
+using internal::NodeOf;
+
 static_assert(sizeof(void*) == 8, "the C library's list is a different one on 32 bits");
 static_assert(offsetof(RobustFutex, previous) + 8 == kRobustNodeOffset,
               "the C library writes 8 bytes before a node");
@@ -29,25 +32,11 @@ struct HeldFutex {
 
 // What the thread holds, in the order of its robust list, at whose tail they stand; the C library puts its
 // own mutexes in front.
-struct ThreadList {
-  pid_t thread_id = 0;
-  robust_list_head* head = nullptr;
+struct ThreadList : RobustThread {
   std::vector<HeldFutex> held;
 };
 
-// A pointer and a flag, because they can be read after the thread's destructors have run.
-constinit thread_local ThreadList* thread_list = nullptr;
 constinit thread_local bool thread_ending = false;
-
-robust_list* NodeOf(RobustFutex& futex) {
-  return reinterpret_cast<robust_list*>(reinterpret_cast<char*>(&futex) + kRobustNodeOffset);
-}
-
-// As a pointer to the node is written for the kernel: bit 0 tells of a priority-inheriting one.
-robust_list* MarkedNodeOf(RobustFutex& futex, RobustKind kind) {
-  const uintptr_t bit = kind == RobustKind::kPriorityInheriting ? 1 : 0;
-  return reinterpret_cast<robust_list*>(reinterpret_cast<uintptr_t>(NodeOf(futex)) | bit);
-}
 
 void SetNext(robust_list* node, robust_list* next) {
   reinterpret_cast<std::atomic<uintptr_t>*>(node)->store(reinterpret_cast<uintptr_t>(next),
@@ -93,7 +82,7 @@ void Unlink(ThreadList& list, size_t index) {
 void MarkDied(ThreadList& list, RobustFutex& futex) {
   AnnounceRobust(*list.head, futex, RobustKind::kPlain);
   uint32_t old = futex.word.load(std::memory_order_relaxed);
-  while ((old & FUTEX_TID_MASK) == static_cast<uint32_t>(list.thread_id)) {
+  while ((old & FUTEX_TID_MASK) == list.id) {
     // Release: pairs with the acquire load of whoever finds the mark, for all that the thread has done.
     if (futex.word.compare_exchange_weak(old, (old & FUTEX_WAITERS) | FUTEX_OWNER_DIED,
                                          std::memory_order_release)) {
@@ -104,11 +93,19 @@ void MarkDied(ThreadList& list, RobustFutex& futex) {
   RetractRobust(*list.head);
 }
 
+// This thread's list; null until it has held something, and in a child that has not.
+ThreadList* FindThreadList() { return static_cast<ThreadList*>(FindRobustThread()); }
+
+// The calling thread's, or one that it has copied from its parent's.
+ThreadList* AnyThreadList() { return static_cast<ThreadList*>(internal::robust_thread); }
+
 struct ThreadEnd {
   ~ThreadEnd() {
     thread_ending = true;
-    ThreadList* const list = std::exchange(thread_list, nullptr);
-    if (list != nullptr && list->thread_id == ThreadId()) {
+    ThreadList* const list = FindThreadList();
+    const std::unique_ptr<ThreadList> owned(AnyThreadList());
+    internal::robust_thread = nullptr;
+    if (list != nullptr) {
       // Priority-inheriting ones are left to the kernel, which alone can hand them over as those of a dead thread.
       for (size_t i = list->held.size(); i-- > 0;) {
         if (list->held[i].kind == RobustKind::kPriorityInheriting) continue;
@@ -116,26 +113,15 @@ struct ThreadEnd {
         Unlink(*list, i);
       }
     }
-    delete list;
   }
 };
 
-// This thread's list; null until it has held something, and in a child that has not.
-ThreadList* FindThreadList() {
-  return thread_list != nullptr && thread_list->thread_id == ThreadId() ? thread_list : nullptr;
-}
-
 }  // namespace
 
-void AnnounceRobust(robust_list_head& head, RobustFutex& futex, RobustKind kind) {
-  head.list_op_pending = MarkedNodeOf(futex, kind);
-  std::atomic_signal_fence(std::memory_order_seq_cst);  // before the word is touched
-}
-
-void RetractRobust(robust_list_head& head) {
-  std::atomic_signal_fence(std::memory_order_seq_cst);  // after the word has been touched
-  head.list_op_pending = nullptr;
-}
+namespace internal {
+// A pointer and a flag beside it, because they can be read after the thread's destructors have run.
+constinit thread_local RobustThread* robust_thread = nullptr;
+}  // namespace internal
 
 absl::Status GetRobustListHead(robust_list_head** head) {
   if (ThreadList* list = FindThreadList()) {
@@ -157,29 +143,32 @@ absl::Status GetRobustListHead(robust_list_head** head) {
   static thread_local ThreadEnd at_thread_end;
   (void)at_thread_end;
   // What a parent's thread of the same storage held is that thread's: forgotten here, and not unlinked.
-  delete thread_list;
-  thread_list = new ThreadList{.thread_id = ThreadId(), .head = found, .held = {}};
-  thread_list->held.reserve(8);
+  delete AnyThreadList();
+  auto* const list = new ThreadList{{ProcessMark(), static_cast<uint32_t>(ThreadId()), found}, {}};
+  list->held.reserve(8);
+  internal::robust_thread = list;
   *head = found;
   return absl::OkStatus();
 }
 
 absl::Status LinkRobustFutex(RobustFutex& futex, RobustKind kind, std::shared_ptr<const void> memory) {
-  if (absl::Status status = Append(*thread_list, futex, kind); !status.ok()) return status;
-  thread_list->held.push_back({&futex, kind, std::move(memory)});
+  ThreadList& list = *AnyThreadList();
+  if (absl::Status status = Append(list, futex, kind); !status.ok()) return status;
+  list.held.push_back({&futex, kind, std::move(memory)});
   return absl::OkStatus();
 }
 
 void UnlinkRobustFutex(RobustFutex& futex) {
-  for (size_t i = thread_list->held.size(); i-- > 0;) {
-    if (thread_list->held[i].futex == &futex) return Unlink(*thread_list, i);
+  ThreadList& list = *AnyThreadList();
+  for (size_t i = list.held.size(); i-- > 0;) {
+    if (list.held[i].futex == &futex) return Unlink(list, i);
   }
 }
 
 absl::Status HoldRobustFutex(RobustFutex& futex, std::shared_ptr<const void> memory) {
   robust_list_head* head;
   if (absl::Status status = GetRobustListHead(&head); !status.ok()) return status;
-  ThreadList& list = *thread_list;
+  ThreadList& list = *AnyThreadList();
   // What nobody but this list keeps mapped was used by objects that are gone.
   for (size_t i = list.held.size(); i-- > 0;) {
     if (list.held[i].memory == nullptr || list.held[i].memory.use_count() > 1) continue;
@@ -189,7 +178,7 @@ absl::Status HoldRobustFutex(RobustFutex& futex, std::shared_ptr<const void> mem
   if (absl::Status status = LinkRobustFutex(futex, RobustKind::kPlain, std::move(memory)); !status.ok())
     return status;
   // From here on the kernel knows it. Release: pairs with the acquire loads of those who look who is there.
-  futex.word.store(static_cast<uint32_t>(list.thread_id), std::memory_order_release);
+  futex.word.store(list.id, std::memory_order_release);
   return absl::OkStatus();
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "absl/status/status.h"
+#include "ko/os/process_mark.h"
 
 namespace ko::os {
 
@@ -23,6 +24,23 @@ struct alignas(64) RobustFutex {
 };
 inline constexpr long kRobustNodeOffset = offsetof(RobustFutex, next);
 
+// What a thread needs at each robust operation.
+struct RobustThread {
+  uint64_t process_mark;
+  uint32_t id;  // as it stands in words
+  robust_list_head* head;
+};
+
+namespace internal {
+extern constinit thread_local RobustThread* robust_thread;
+}  // namespace internal
+
+// The calling thread's; null before its first GetRobustListHead in this process.
+inline RobustThread* FindRobustThread() {
+  RobustThread* const thread = internal::robust_thread;
+  return thread != nullptr && thread->process_mark == ProcessMark() ? thread : nullptr;
+}
+
 // The calling thread's list head, which the kernel reads when the thread ends. Makes room for one more link.
 // Errors: FailedPrecondition in a thread that is about to end (in destructors of its thread_local objects)
 // and in a process that was made without the C library and has no list; Unimplemented where the C library
@@ -35,12 +53,32 @@ enum class RobustKind {
   kPriorityInheriting,  // it hands the word over to one (FUTEX_LOCK_PI)
 };
 
+namespace internal {
+
+inline robust_list* NodeOf(RobustFutex& futex) {
+  return reinterpret_cast<robust_list*>(reinterpret_cast<char*>(&futex) + kRobustNodeOffset);
+}
+
+// As a pointer to the node is written for the kernel: bit 0 tells of a priority-inheriting one.
+inline robust_list* MarkedNodeOf(RobustFutex& futex, RobustKind kind) {
+  const uintptr_t bit = kind == RobustKind::kPriorityInheriting ? 1 : 0;
+  return reinterpret_cast<robust_list*>(reinterpret_cast<uintptr_t>(NodeOf(futex)) | bit);
+}
+
+}  // namespace internal
+
 // Tells the kernel which word the calling thread is about to take or to give back. If the thread ends before the
 // Retract, the kernel frees the word where it names the thread, and where a plain one names nobody it wakes one sleeper:
 // a wake-up that the thread had been given, or was about to give, is not lost with it. One at a time for each thread, and
 // no robust pthread mutex may be locked or unlocked meanwhile.
-void AnnounceRobust(robust_list_head& head, RobustFutex& futex, RobustKind kind);
-void RetractRobust(robust_list_head& head);
+inline void AnnounceRobust(robust_list_head& head, RobustFutex& futex, RobustKind kind) {
+  head.list_op_pending = internal::MarkedNodeOf(futex, kind);
+  std::atomic_signal_fence(std::memory_order_seq_cst);  // before the word is touched
+}
+inline void RetractRobust(robust_list_head& head) {
+  std::atomic_signal_fence(std::memory_order_seq_cst);  // after the word has been touched
+  head.list_op_pending = nullptr;
+}
 
 // Enters a word that names the calling thread into its list, so that the kernel frees it when the thread ends, and takes
 // it out again. To be called between Announce and Retract, after GetRobustListHead: then neither allocates, and the link

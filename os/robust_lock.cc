@@ -46,8 +46,8 @@ int LockInKernel(RobustFutex& futex, const Deadline& deadline) {
   return result == 0 ? 0 : errno;
 }
 
-void Unlock(RobustFutex& futex) {
-  auto expected = static_cast<uint32_t>(ThreadId());
+void Unlock(RobustFutex& futex, uint32_t thread_id) {
+  uint32_t expected = thread_id;
   // Release: pairs with the acquire in AcquireRobustLock, for everything done under the lock; with sleepers
   // likewise before the kernel hands the lock over.
   if (!futex.word.compare_exchange_strong(expected, 0, std::memory_order_release,
@@ -83,16 +83,27 @@ absl::StatusOr<RobustLockState> AcquireRobustLock(RobustFutex& futex, const Dead
   return RobustLockState::kHolderDied;
 }
 
+bool TryAcquireFreeRobustLock(RobustFutex& futex) {
+  const RobustThread* const thread = FindRobustThread();
+  if (thread == nullptr) return false;
+  AnnounceRobust(*thread->head, futex, RobustKind::kPriorityInheriting);
+  uint32_t found;
+  if (TryAcquire(futex, thread->id, found)) return true;
+  RetractRobust(*thread->head);
+  return false;
+}
+
 void ReleaseRobustLock(RobustFutex& futex) {
-  robust_list_head* head;
-  if (!GetRobustListHead(&head).ok()) return;  // cannot be: it was there when the lock was taken
-  Unlock(futex);
-  RetractRobust(*head);
+  const RobustThread* const thread = FindRobustThread();
+  if (thread == nullptr) return;  // cannot be: it was there when the lock was taken
+  Unlock(futex, thread->id);
+  RetractRobust(*thread->head);
 }
 
 bool HoldsRobustLock(const RobustFutex& futex) {
   // Relaxed: only the calling thread itself writes its own id there, and takes it away.
-  return (futex.word.load(std::memory_order_relaxed) & FUTEX_TID_MASK) == static_cast<uint32_t>(ThreadId());
+  const RobustThread* const thread = FindRobustThread();
+  return thread != nullptr && (futex.word.load(std::memory_order_relaxed) & FUTEX_TID_MASK) == thread->id;
 }
 
 absl::Status KeepRobustLock(RobustFutex& futex) {
@@ -105,12 +116,12 @@ absl::Status KeepRobustLock(RobustFutex& futex) {
 }
 
 void ReleaseKeptRobustLock(RobustFutex& futex) {
-  robust_list_head* head;
-  if (!GetRobustListHead(&head).ok()) return;
-  AnnounceRobust(*head, futex, RobustKind::kPriorityInheriting);
+  const RobustThread* const thread = FindRobustThread();
+  if (thread == nullptr) return;
+  AnnounceRobust(*thread->head, futex, RobustKind::kPriorityInheriting);
   UnlinkRobustFutex(futex);
-  Unlock(futex);
-  RetractRobust(*head);
+  Unlock(futex, thread->id);
+  RetractRobust(*thread->head);
 }
 
 }  // namespace ko::os

@@ -34,6 +34,9 @@ enum class RobustLockState {
 absl::StatusOr<RobustLockState> AcquireRobustLock(
     RobustFutex& futex, const Deadline& deadline = Deadline::After(absl::InfiniteDuration()));
 
+// Takes a lock that is free and that nobody has died with; false else, and before the thread's first AcquireRobustLock.
+bool TryAcquireFreeRobustLock(RobustFutex& futex);
+
 void ReleaseRobustLock(RobustFutex& futex);
 
 // Whether the calling thread holds it.
