@@ -39,16 +39,6 @@ struct ThreadList {
 constinit thread_local ThreadList* thread_list = nullptr;
 constinit thread_local bool thread_ending = false;
 
-robust_list* NodeOf(RobustFutex& futex) {
-  return reinterpret_cast<robust_list*>(reinterpret_cast<char*>(&futex) + kRobustNodeOffset);
-}
-
-// As a pointer to the node is written for the kernel: bit 0 tells of a priority-inheriting one.
-robust_list* MarkedNodeOf(RobustFutex& futex, RobustKind kind) {
-  const uintptr_t bit = kind == RobustKind::kPriorityInheriting ? 1 : 0;
-  return reinterpret_cast<robust_list*>(reinterpret_cast<uintptr_t>(NodeOf(futex)) | bit);
-}
-
 void SetNext(robust_list* node, robust_list* next) {
   reinterpret_cast<std::atomic<uintptr_t>*>(node)->store(reinterpret_cast<uintptr_t>(next),
                                                          std::memory_order_relaxed);
@@ -126,16 +116,6 @@ ThreadList* FindThreadList() {
 }
 
 }  // namespace
-
-void AnnounceRobust(robust_list_head& head, RobustFutex& futex, RobustKind kind) {
-  head.list_op_pending = MarkedNodeOf(futex, kind);
-  std::atomic_signal_fence(std::memory_order_seq_cst);  // before the word is touched
-}
-
-void RetractRobust(robust_list_head& head) {
-  std::atomic_signal_fence(std::memory_order_seq_cst);  // after the word has been touched
-  head.list_op_pending = nullptr;
-}
 
 absl::Status GetRobustListHead(robust_list_head** head) {
   if (ThreadList* list = FindThreadList()) {

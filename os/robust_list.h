@@ -35,12 +35,27 @@ enum class RobustKind {
   kPriorityInheriting,  // it hands the word over to one (FUTEX_LOCK_PI)
 };
 
+// Where a futex stands in a robust list, and how the kernel is pointed to it: bit 0 tells of a priority-inheriting one.
+inline robust_list* NodeOf(RobustFutex& futex) {
+  return reinterpret_cast<robust_list*>(reinterpret_cast<char*>(&futex) + kRobustNodeOffset);
+}
+inline robust_list* MarkedNodeOf(RobustFutex& futex, RobustKind kind) {
+  const uintptr_t bit = kind == RobustKind::kPriorityInheriting ? 1 : 0;
+  return reinterpret_cast<robust_list*>(reinterpret_cast<uintptr_t>(NodeOf(futex)) | bit);
+}
+
 // Tells the kernel which word the calling thread is about to take or to give back. If the thread ends before the
 // Retract, the kernel frees the word where it names the thread, and where a plain one names nobody it wakes one sleeper:
 // a wake-up that the thread had been given, or was about to give, is not lost with it. One at a time for each thread, and
 // no robust pthread mutex may be locked or unlocked meanwhile.
-void AnnounceRobust(robust_list_head& head, RobustFutex& futex, RobustKind kind);
-void RetractRobust(robust_list_head& head);
+inline void AnnounceRobust(robust_list_head& head, RobustFutex& futex, RobustKind kind) {
+  head.list_op_pending = MarkedNodeOf(futex, kind);
+  std::atomic_signal_fence(std::memory_order_seq_cst);  // before the word is touched
+}
+inline void RetractRobust(robust_list_head& head) {
+  std::atomic_signal_fence(std::memory_order_seq_cst);  // after the word has been touched
+  head.list_op_pending = nullptr;
+}
 
 // Enters a word that names the calling thread into its list, so that the kernel frees it when the thread ends, and takes
 // it out again. To be called between Announce and Retract, after GetRobustListHead: then neither allocates, and the link
