@@ -87,8 +87,9 @@ class ChannelBase {
 // and DataLoss where the shared memory has been overwritten.
 template <class T>
 class Channel : public ChannelBase {
-  static_assert(std::is_trivially_copyable_v<T> && !std::is_pointer_v<T>,
-                "a Channel's messages are trivially copyable and have a meaning in other processes, or std::string");
+  static_assert(
+      std::is_trivially_copyable_v<T> && !std::is_pointer_v<T>,
+      "a Channel's messages are trivially copyable and have a meaning in other processes, or std::string");
 
  public:
   // Errors: InvalidArgument for sizes of 0 or beyond all reason, a bad name, and a named one that is pollable; AlreadyExists

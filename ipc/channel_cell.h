@@ -40,7 +40,8 @@ constexpr int64_t TurnsAhead(uint64_t word, uint64_t turn) {
 
 struct ChannelCell {
   std::atomic<uint64_t> state;
-  std::atomic<uint64_t> first;  // the payload's first 8 bytes, or the number of bytes of a byte string before them
+  std::atomic<uint64_t>
+      first;  // the payload's first 8 bytes, or the number of bytes of a byte string before them
 };
 
 }  // namespace ko

@@ -118,7 +118,8 @@ absl::StatusOr<std::unique_ptr<ChannelCore>> ChannelCore::Create(const ChannelOp
   os::EventFd poll_fd;
   if (!options.name.empty()) {
     if (options.pollable) {
-      return absl::InvalidArgumentError("a named channel has no poll_fd, since those who open it would not share it");
+      return absl::InvalidArgumentError(
+          "a named channel has no poll_fd, since those who open it would not share it");
     }
     mapping = os::CreateNamedMapping(options.name, geometry->segment_bytes, initialize);
     if (!mapping.ok()) return mapping.status();
@@ -176,7 +177,8 @@ const ChannelCore::Caller* ChannelCore::FindCaller(bool needs_slot, absl::Status
   return FindCallerSlowly(caller, needs_slot, status);
 }
 
-const ChannelCore::Caller* ChannelCore::FindCallerSlowly(Caller& cached, bool needs_slot, absl::Status& status) {
+const ChannelCore::Caller* ChannelCore::FindCallerSlowly(Caller& cached, bool needs_slot,
+                                                         absl::Status& status) {
   Caller caller = {.process_mark = os::ProcessMark(),
                    .channel = id_,
                    .robust_list = nullptr,
@@ -386,8 +388,8 @@ ChannelCore::Step ChannelCore::ReceiveOnce(const Caller& caller, Target target, 
       break;
     }
     const char* const payload = segment_.PayloadOf(cell);
-    const size_t bytes = geometry.byte_strings ? cell.first.load(std::memory_order_relaxed)
-                                               : geometry.max_message_bytes;
+    const size_t bytes =
+        geometry.byte_strings ? cell.first.load(std::memory_order_relaxed) : geometry.max_message_bytes;
     if (bytes > geometry.max_message_bytes) {
       if (cell.state.load(kTotal) != word) continue;  // it was another message's
       status = Damaged("a message's length");
@@ -456,10 +458,9 @@ absl::Status ChannelCore::Send(std::string_view message, absl::Duration timeout,
   if (caller == nullptr) return status;
   Obstacle obstacle;
   if (SendOnce(*caller, message, obstacle, status) != Step::kBlocked) return status;
-  status = Block(*caller, segment_.header->senders, timeout, interrupt,
-                 [&](Obstacle& obstacle, absl::Status& status) {
-                   return SendOnce(*caller, message, obstacle, status);
-                 });
+  status = Block(
+      *caller, segment_.header->senders, timeout, interrupt,
+      [&](Obstacle& obstacle, absl::Status& status) { return SendOnce(*caller, message, obstacle, status); });
   if (absl::IsDeadlineExceeded(status)) return absl::DeadlineExceededError("the channel stayed full");
   return status;
 }
@@ -536,8 +537,7 @@ absl::Status ChannelCore::BlockInside(const Caller& caller, ChannelSide& side, c
     const auto* const low_half = reinterpret_cast<const std::atomic<uint32_t>*>(&obstacle.cell->state);
     waits.Add(*low_half, static_cast<uint32_t>(obstacle.word), os::FutexScope::kShared);
     if (obstacle.has_owner && !participants_.Watch(CellOwnerOf(obstacle.word), waits)) continue;
-    if (interrupt.word != nullptr)
-      waits.Add(*interrupt.word, interrupt.expected, os::FutexScope::kPrivate);
+    if (interrupt.word != nullptr) waits.Add(*interrupt.word, interrupt.expected, os::FutexScope::kPrivate);
     // If this thread is the one that the kernel wakes for a dead closer, and dies as well, the other side's is next. The next
     // attempt, or the turnstile, announces something else.
     AnnounceRobust(*caller.robust_list, header.closed, RobustKind::kPlain);

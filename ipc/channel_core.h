@@ -122,10 +122,10 @@ class ChannelCore {
   const ChannelParticipants participants_;
   const os::EventFd poll_fd_;
   const bool pollable_;
-  const bool is_pair_;               // a message is published together with the state word
-  const bool receivers_claim_;       // some messages are too long to be copied before they are taken
-  const uint64_t id_;                // of no other channel of this process
-  std::atomic<bool> may_spin_;       // there is more than one processor to run on
+  const bool is_pair_;          // a message is published together with the state word
+  const bool receivers_claim_;  // some messages are too long to be copied before they are taken
+  const uint64_t id_;           // of no other channel of this process
+  std::atomic<bool> may_spin_;  // there is more than one processor to run on
 
   // Hints as in ChannelSide, of this process: most of the time nobody else has been there.
   alignas(128) std::atomic<uint64_t> send_position_ = 0;

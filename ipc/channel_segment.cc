@@ -52,8 +52,7 @@ absl::StatusOr<ChannelGeometry> ChannelGeometry::Of(size_t capacity, size_t max_
         absl::StrCat("a channel of ", geometry.capacity, " messages of ", max_message_bytes, " bytes"));
   }
   geometry.participants_offset = Aligned(sizeof(ChannelHeader), kAlignment);
-  geometry.cells_offset =
-      geometry.participants_offset + geometry.participants * sizeof(ChannelParticipant);
+  geometry.cells_offset = geometry.participants_offset + geometry.participants * sizeof(ChannelParticipant);
   geometry.segment_bytes = geometry.cells_offset + geometry.capacity * geometry.cell_bytes;
   return geometry;
 }

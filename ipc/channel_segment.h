@@ -56,8 +56,8 @@ struct ChannelHeader {
 };
 
 struct ChannelParticipant {
-  os::RobustFutex life;               // held by the participating thread
-  std::atomic<uint64_t> position;     // which it was about to claim last
+  os::RobustFutex life;            // held by the participating thread
+  std::atomic<uint64_t> position;  // which it was about to claim last
   uint64_t unused[7];
 };
 
@@ -92,7 +92,8 @@ struct ChannelSegment {
 
   uint64_t TurnOf(uint64_t position) const { return position >> geometry.capacity_bits; }
   ChannelCell& At(uint64_t position) const {
-    return *reinterpret_cast<ChannelCell*>(cells + (position & (geometry.capacity - 1)) * geometry.cell_bytes);
+    return *reinterpret_cast<ChannelCell*>(cells +
+                                           (position & (geometry.capacity - 1)) * geometry.cell_bytes);
   }
   char* PayloadOf(ChannelCell& cell) const {
     return reinterpret_cast<char*>(&cell) + geometry.payload_offset;

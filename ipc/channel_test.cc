@@ -56,8 +56,8 @@ template <size_t kBytes>
 struct Bytes {
   unsigned char bytes[kBytes];
 };
-using Sizes = ::testing::Types<Bytes<1>, Bytes<3>, Bytes<7>, Bytes<8>, Bytes<9>, Bytes<16>, Bytes<63>, Bytes<256>,
-                               Bytes<257>, Bytes<100'001>>;
+using Sizes = ::testing::Types<Bytes<1>, Bytes<3>, Bytes<7>, Bytes<8>, Bytes<9>, Bytes<16>, Bytes<63>,
+                               Bytes<256>, Bytes<257>, Bytes<100'001>>;
 TYPED_TEST_SUITE(ChannelSizeTest, Sizes);
 
 TYPED_TEST(ChannelSizeTest, EachByteArrivesForManyTurns) {
@@ -114,7 +114,8 @@ TEST_F(ChannelTest, ItHoldsItsCapacityAndNotMore) {
       EXPECT_THAT(channel->TrySend(-1), StatusIs(kUnavailable));
       EXPECT_THAT(channel->Send(-1, absl::ZeroDuration()), StatusIs(absl::StatusCode::kDeadlineExceeded));
       EXPECT_THAT(channel->Send(-1, absl::Milliseconds(1)), StatusIs(absl::StatusCode::kDeadlineExceeded));
-      for (size_t i = 0; i < capacity; ++i) EXPECT_THAT(channel->TryReceive(), IsOkAndHolds(static_cast<int>(i)));
+      for (size_t i = 0; i < capacity; ++i)
+        EXPECT_THAT(channel->TryReceive(), IsOkAndHolds(static_cast<int>(i)));
       EXPECT_EQ(channel->size(), 0u);
       EXPECT_THAT(channel->TryReceive(), StatusIs(kUnavailable));
       EXPECT_THAT(channel->Receive(absl::ZeroDuration()), StatusIs(absl::StatusCode::kDeadlineExceeded));
@@ -136,8 +137,9 @@ TEST_F(ChannelTest, SizesWithoutReasonAreRefused) {
   EXPECT_THAT(Channel<int>::Create({.max_participants = 0}), StatusIs(kInvalid));
   EXPECT_THAT(Channel<int>::Create({.max_participants = 1 << 30}), StatusIs(kInvalid));
   EXPECT_THAT(Channel<std::string>::Create({.max_message_bytes = SIZE_MAX}), StatusIs(kInvalid));
-  EXPECT_THAT(Channel<std::string>::Create({.capacity = size_t{1} << 30, .max_message_bytes = size_t{1} << 29}),
-              StatusIs(kInvalid));
+  EXPECT_THAT(
+      Channel<std::string>::Create({.capacity = size_t{1} << 30, .max_message_bytes = size_t{1} << 29}),
+      StatusIs(kInvalid));
 }
 
 TEST_F(ChannelTest, AClosedOneGivesWhatIsLeftAndThenTheEnd) {
@@ -180,7 +182,9 @@ TEST_F(ChannelTest, MoreThreadsThanParticipantsAreRefusedUntilOneEnds) {
     std::thread([&] { EXPECT_THAT(channel->Send("from a thread"), IsOk()); }).join();
   }
   ASSERT_THAT(channel->Send("mine"), IsOk());
-  EXPECT_EQ(TestChild([&] { return channel->Send("x").code() == absl::StatusCode::kResourceExhausted ? 0 : 1; }).Wait(),
+  EXPECT_EQ(TestChild([&] {
+              return channel->Send("x").code() == absl::StatusCode::kResourceExhausted ? 0 : 1;
+            }).Wait(),
             0);
   EXPECT_EQ(channel->size(), 4u);
 }
@@ -259,7 +263,8 @@ TEST_F(ChannelTest, EachSmallMessageIsReceivedOnceByManyProcesses) {
   for (size_t capacity : {1, 8, 1024}) {
     absl::StatusOr<Channel<uint64_t>> channel = Channel<uint64_t>::Create({.capacity = capacity});
     ASSERT_THAT(channel, IsOk());
-    ExpectEachOnce(*channel, 5000, [](uint64_t number) { return number; }, [](uint64_t number) { return number; });
+    ExpectEachOnce(
+        *channel, 5000, [](uint64_t number) { return number; }, [](uint64_t number) { return number; });
   }
 }
 
