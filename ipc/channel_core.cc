@@ -29,6 +29,9 @@ constexpr auto kTotal = std::memory_order_seq_cst;
 // several receivers do not copy the same one.
 constexpr size_t kMaxUnclaimedBytes = 256;
 
+// Nobody lives through more of them between two steps; and no two positions that far apart look alike.
+constexpr uint64_t kMaxTurnsInACall = uint64_t{1} << (kTurnBits - 2);
+
 // What sleeping and waking cost is a multiple of this.
 constexpr absl::Duration kSpinTime = absl::Microseconds(5);
 constexpr int kMinPause = 16;
@@ -230,9 +233,22 @@ ChannelCore::Scan ChannelCore::PassOwned(ChannelCell& cell, uint64_t word, Obsta
   return Scan::kAgain;
 }
 
+ChannelCore::Scan ChannelCore::Advance(const ChannelSide& side, uint64_t start, uint64_t next,
+                                       uint64_t& position, absl::Status& status) {
+  // Acquire: pairs with the release by whoever moved the hint. The cells before it must not be found as they were earlier.
+  const uint64_t hint = side.hint.load(std::memory_order_acquire);
+  position = static_cast<int64_t>(hint - next) > 0 ? hint : next;
+  // Overwritten turns, which count in a circle, could lead around it for ever.
+  if (segment_.TurnOf(position) - segment_.TurnOf(start) > kMaxTurnsInACall) {
+    status = Damaged("the turns of cells");
+    return Scan::kFailed;
+  }
+  return Scan::kAgain;
+}
+
 // What has happened to a cell tells about those before it, too, since they are claimed in order.
-ChannelCore::Scan ChannelCore::PassSender(uint64_t& position, uint64_t word, Obstacle& obstacle,
-                                          absl::Status& status) {
+ChannelCore::Scan ChannelCore::PassSender(uint64_t start, uint64_t& position, uint64_t word,
+                                          Obstacle& obstacle, absl::Status& status) {
   const CellState state = CellStateOf(word);
   const int64_t ahead = TurnsAhead(word, segment_.TurnOf(position));
   if (ahead < -1 || (ahead <= 0 && state == CellState::kEmpty)) {
@@ -246,15 +262,12 @@ ChannelCore::Scan ChannelCore::PassSender(uint64_t& position, uint64_t word, Obs
     return Scan::kBlocked;
   }
   const uint64_t claimed_turns = static_cast<uint64_t>(ahead) - (state == CellState::kEmpty ? 1 : 0);
-  position += claimed_turns * segment_.geometry.capacity + 1;
-  // Acquire: pairs with the release by the sender that moved the hint, for the cells before it.
-  const uint64_t hint = segment_.header->senders.hint.load(std::memory_order_acquire);
-  if (static_cast<int64_t>(hint - position) > 0) position = hint;
-  return Scan::kAgain;
+  return Advance(segment_.header->senders, start, position + claimed_turns * segment_.geometry.capacity + 1,
+                 position, status);
 }
 
-ChannelCore::Scan ChannelCore::PassReceiver(uint64_t& position, uint64_t word, Obstacle& obstacle,
-                                            absl::Status& status) {
+ChannelCore::Scan ChannelCore::PassReceiver(uint64_t start, uint64_t& position, uint64_t word,
+                                            Obstacle& obstacle, absl::Status& status) {
   const CellState state = CellStateOf(word);
   const int64_t ahead = TurnsAhead(word, segment_.TurnOf(position));
   ChannelCell& cell = segment_.At(position);
@@ -271,18 +284,16 @@ ChannelCore::Scan ChannelCore::PassReceiver(uint64_t& position, uint64_t word, O
     return Scan::kFailed;
   }
   const uint64_t received_turns = ahead == 0 ? 0 : static_cast<uint64_t>(ahead) - 1;
-  position += received_turns * segment_.geometry.capacity + 1;
-  // Acquire: pairs with the release by the receiver that moved the hint, for the cells before it.
-  const uint64_t hint = segment_.header->receivers.hint.load(std::memory_order_acquire);
-  if (static_cast<int64_t>(hint - position) > 0) position = hint;
-  return Scan::kAgain;
+  return Advance(segment_.header->receivers, start,
+                 position + received_turns * segment_.geometry.capacity + 1, position, status);
 }
 
 ChannelCore::Step ChannelCore::SendOnce(const Caller& caller, std::string_view message, Obstacle& obstacle,
                                         absl::Status& status) {
   ChannelHeader& header = *segment_.header;
-  // Acquire: pairs with the release by another thread below.
-  uint64_t position = send_position_.load(std::memory_order_acquire);
+  // Acquire: as in Advance.
+  uint64_t position = header.senders.hint.load(std::memory_order_acquire);
+  const uint64_t start = position;
   Step step = Step::kDone;
   while (true) {
     if (closed()) {
@@ -295,7 +306,7 @@ ChannelCore::Step ChannelCore::SendOnce(const Caller& caller, std::string_view m
     const uint64_t turn = segment_.TurnOf(position);
     if (word != PackCell(CellState::kEmpty, turn)) {
       AnnounceRobust(*caller.robust_list, header.senders.bell, RobustKind::kPlain);
-      const Scan scan = PassSender(position, word, obstacle, status);
+      const Scan scan = PassSender(start, position, word, obstacle, status);
       if (scan == Scan::kAgain) continue;
       step = scan == Scan::kBlocked ? Step::kBlocked : Step::kFailed;
       break;
@@ -312,9 +323,7 @@ ChannelCore::Step ChannelCore::SendOnce(const Caller& caller, std::string_view m
       const uint64_t claimed = PackCell(CellState::kWriting, turn, caller.slot);
       if (!cell.state.compare_exchange_strong(word, claimed, kTotal)) continue;
     }
-    // Release: pairs with the acquire loads of hints. Who reads the hint must not find the cells before it as they were
-    // earlier.
-    send_position_.store(position + 1, std::memory_order_release);
+    // Release: pairs with the acquire in Advance, for all cells before it.
     header.senders.hint.store(position + 1, std::memory_order_release);
     step = SendClaimed(caller, message, position, status);
     break;
@@ -368,15 +377,16 @@ ChannelCore::Step ChannelCore::ReceiveOnce(const Caller& caller, Target target, 
   ChannelHeader& header = *segment_.header;
   const ChannelGeometry& geometry = segment_.geometry;
   AnnounceRobust(*caller.robust_list, header.senders.bell, RobustKind::kPlain);
-  // Acquire: pairs with the release by another thread below.
-  uint64_t position = receive_position_.load(std::memory_order_acquire);
+  // Acquire: as in Advance.
+  uint64_t position = header.receivers.hint.load(std::memory_order_acquire);
+  const uint64_t start = position;
   Step step = Step::kDone;
   while (true) {
     ChannelCell& cell = segment_.At(position);
     uint64_t word = cell.state.load(kTotal);
     const uint64_t turn = segment_.TurnOf(position);
     if (word != PackCell(CellState::kFull, turn)) {
-      const Scan scan = PassReceiver(position, word, obstacle, status);
+      const Scan scan = PassReceiver(start, position, word, obstacle, status);
       if (scan == Scan::kAgain) continue;
       step = scan == Scan::kBlocked ? Step::kBlocked : Step::kFailed;
       if (step == Step::kBlocked && CellStateOf(word) != CellState::kWriting && closed()) {
@@ -411,7 +421,6 @@ ChannelCore::Step ChannelCore::ReceiveOnce(const Caller& caller, Target target, 
       if (!cell.state.compare_exchange_strong(word, claimed, kTotal)) continue;
     }
     // As in SendOnce.
-    receive_position_.store(position + 1, std::memory_order_release);
     header.receivers.hint.store(position + 1, std::memory_order_release);
     if (bytes > kMaxUnclaimedBytes) {
       if (target.bytes != nullptr) {
@@ -614,14 +623,15 @@ absl::Status ChannelCore::DrainPollFd() {
 bool ChannelCore::MayHaveMessage(const Caller& caller) {
   if (closed()) return true;
   AnnounceRobust(*caller.robust_list, segment_.header->senders.bell, RobustKind::kPlain);
-  uint64_t position = receive_position_.load(std::memory_order_acquire);
+  uint64_t position = segment_.header->receivers.hint.load(std::memory_order_acquire);  // as in Advance
+  const uint64_t start = position;
   Scan scan = Scan::kAgain;
   Obstacle obstacle;
   absl::Status status;
   while (scan == Scan::kAgain) {
     const uint64_t word = segment_.At(position).state.load(kTotal);
     if (word == PackCell(CellState::kFull, segment_.TurnOf(position))) break;
-    scan = PassReceiver(position, word, obstacle, status);
+    scan = PassReceiver(start, position, word, obstacle, status);
   }
   os::RetractRobust(*caller.robust_list);
   return scan != Scan::kBlocked || CellStateOf(obstacle.word) == CellState::kWriting;

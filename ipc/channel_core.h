@@ -100,10 +100,14 @@ class ChannelCore {
   Step SendClaimed(const Caller& caller, std::string_view message, uint64_t position, absl::Status& status);
   Step ReceiveOnce(const Caller& caller, Target target, Obstacle& obstacle, absl::Status& status);
 
-  // One step from a position at which the side cannot go on: to a later one, or nowhere.
+  // One step from a position at which the side cannot go on: to a later one, or nowhere. The call began at `start`.
   enum class Scan { kAgain, kBlocked, kFailed };
-  Scan PassSender(uint64_t& position, uint64_t word, Obstacle& obstacle, absl::Status& status);
-  Scan PassReceiver(uint64_t& position, uint64_t word, Obstacle& obstacle, absl::Status& status);
+  Scan PassSender(uint64_t start, uint64_t& position, uint64_t word, Obstacle& obstacle,
+                  absl::Status& status);
+  Scan PassReceiver(uint64_t start, uint64_t& position, uint64_t word, Obstacle& obstacle,
+                    absl::Status& status);
+  Scan Advance(const ChannelSide& side, uint64_t start, uint64_t next, uint64_t& position,
+               absl::Status& status);
   Scan PassOwned(ChannelCell& cell, uint64_t word, Obstacle& obstacle, absl::Status& status);
 
   absl::Status Block(const Caller& caller, ChannelSide& side, absl::Duration timeout,
@@ -126,10 +130,6 @@ class ChannelCore {
   const bool receivers_claim_;  // some messages are too long to be copied before they are taken
   const uint64_t id_;           // of no other channel of this process
   std::atomic<bool> may_spin_;  // there is more than one processor to run on
-
-  // Hints as in ChannelSide, of this process: most of the time nobody else has been there.
-  alignas(128) std::atomic<uint64_t> send_position_ = 0;
-  alignas(128) std::atomic<uint64_t> receive_position_ = 0;
 };
 
 }  // namespace ko

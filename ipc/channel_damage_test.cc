@@ -69,7 +69,16 @@ TEST_F(ChannelDamageTest, ATurnThatCannotBeIsDataLoss) {
   EXPECT_THAT(channel->TrySend("x"), StatusIs(kDataLoss));
 }
 
-TEST_F(ChannelDamageTest, ASlotThatIsNotTheCallersIsDataLoss) {
+TEST_F(ChannelDamageTest, TurnsThatLeadAroundInACircleAreDataLoss) {
+  absl::StatusOr<Strings> channel = Make();
+  ASSERT_THAT(channel, IsOk());
+  for (uint64_t cell = 0; cell < 4; ++cell)
+    SegmentOf(*channel).At(cell).state = PackCell(CellState::kFull, (cell + 1) * (kTurnMask / 4));
+  EXPECT_THAT(channel->TryReceive(), StatusIs(kDataLoss));
+  EXPECT_THAT(channel->TrySend("x"), StatusIs(kDataLoss));
+}
+
+TEST_F(ChannelDamageTest, ALockThatNobodyHoldsIsDataLoss) {
   absl::StatusOr<Strings> channel = Make();
   ASSERT_THAT(channel, IsOk());
   ASSERT_THAT(channel->Send("x"), IsOk());
@@ -87,6 +96,8 @@ TEST_F(ChannelDamageTest, RandomBytesAreAnsweredWithValuesOrStatuses) {
     ASSERT_THAT(channel->Send(std::string(600, 'x')), IsOk());
     const ChannelSegment& segment = SegmentOf(*channel);
     TestChild child([&] {
+      // A participant from the start: the lock for new ones could name a living thread, and would be waited for.
+      if (!channel->TrySend("second").ok()) return 3;
       auto* const bytes = reinterpret_cast<std::atomic<uint8_t>*>(segment.header);
       for (int i = 0; i < 60; ++i) {
         // Half of the time where it hurts most: in the state words and what stands before the participants.

@@ -7,8 +7,9 @@
 namespace ko {
 namespace {
 
-constexpr size_t kAlignment = 128;  // a pair of cache lines
-constexpr size_t kMaxCapacity = size_t{1} << 30;
+constexpr size_t kAlignment = 128;                // a pair of cache lines
+constexpr size_t kMaxCapacity = size_t{1} << 22;  // as many turns as there are fit into positions of 64 bits
+static_assert(kMaxCapacity == size_t{1} << (64 - kTurnBits));
 constexpr size_t kMaxMessageBytes = size_t{1} << 30;
 constexpr size_t kMaxCellsBytes = size_t{1} << 44;
 constexpr int kMaxParticipants = 1 << 19;
