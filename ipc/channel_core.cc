@@ -13,6 +13,7 @@
 #include "ko/os/process_mark.h"
 #include "ko/os/relax.h"
 #include "ko/os/robust_lock.h"
+#include "ko/os/thread_id.h"
 #include "ko/os/turnstile.h"
 
 namespace ko {
@@ -173,8 +174,11 @@ const ChannelCore::Caller* ChannelCore::FindCaller(bool needs_slot, absl::Status
   constexpr size_t kRemembered = 8;
   constinit static thread_local Caller remembered[kRemembered] = {};
   Caller& caller = remembered[id_ % kRemembered];
-  // A fork copies what is remembered, and its process mark tells.
-  if (caller.channel == id_ && caller.process_mark == os::ProcessMark() && (caller.has_slot || !needs_slot)) {
+  // A fork copies what is remembered, and its process mark tells. A slot's word, which is the thread's own and so read
+  // relaxed, is another one when the thread is about to end.
+  if (caller.channel == id_ && caller.process_mark == os::ProcessMark() &&
+      (!needs_slot || (caller.life != nullptr && (caller.life->load(std::memory_order_relaxed) &
+                                                  ~FUTEX_WAITERS) == caller.life_word))) {
     return &caller;
   }
   return FindCallerSlowly(caller, needs_slot, status);
@@ -185,8 +189,9 @@ const ChannelCore::Caller* ChannelCore::FindCallerSlowly(Caller& cached, bool ne
   Caller caller = {.process_mark = os::ProcessMark(),
                    .channel = id_,
                    .robust_list = nullptr,
-                   .slot = 0,
-                   .has_slot = needs_slot};
+                   .life = nullptr,
+                   .life_word = 0,
+                   .slot = 0};
   status = os::GetRobustListHead(&caller.robust_list);
   if (!status.ok()) return nullptr;
   if (needs_slot) {
@@ -196,6 +201,8 @@ const ChannelCore::Caller* ChannelCore::FindCallerSlowly(Caller& cached, bool ne
       return nullptr;
     }
     caller.slot = *slot;
+    caller.life = &segment_.participants[*slot].life.word;
+    caller.life_word = static_cast<uint32_t>(os::ThreadId());
   }
   cached = caller;
   return &cached;

@@ -74,8 +74,9 @@ class ChannelCore {
     uint64_t process_mark;
     uint64_t channel;
     robust_list_head* robust_list;
+    const std::atomic<uint32_t>* life;  // the word in the slot, null without one
+    uint32_t life_word;
     uint32_t slot;
-    bool has_slot;
   };
   // The state word that a side cannot pass, as it was found.
   struct Obstacle {

@@ -110,7 +110,7 @@ class ChannelKillTest : public testing::LeakCheckedTest {
   void Run(Channel<Message>& channel, Ledger& ledger) {
     constexpr int kSenders = 3;
     constexpr int kReceivers = 3;
-    const int kills = Rounds(1500);
+    const int kills = Rounds(400);
     std::minstd_rand random(20240722);
     const auto start = [&](int index) {
       return TestChild([&] { return index < kSenders ? Send(channel, ledger) : Receive(channel, ledger); });
