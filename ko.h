@@ -5,6 +5,7 @@
 // (@ko-process//:ko). Each module can also be had alone: //process, //signals, //proctitle, //ipc, //manager.
 
 // IWYU pragma: begin_exports
+#include "ko/ipc/channel.h"
 #include "ko/ipc/job_queue.h"
 #include "ko/ipc/shared_memory.h"
 #include "ko/manager/process.h"
