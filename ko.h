@@ -7,6 +7,7 @@
 // IWYU pragma: begin_exports
 #include "ko/ipc/channel.h"
 #include "ko/ipc/job_queue.h"
+#include "ko/ipc/semaphore.h"
 #include "ko/ipc/shared_memory.h"
 #include "ko/manager/process.h"
 #include "ko/manager/process_manager.h"

@@ -1,0 +1,197 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <iostream>
+#include <memory>
+#include <new>
+#include <utility>
+
+#include "absl/time/time.h"
+#include "ko/ipc/semaphore.h"
+#include "ko/ipc/test_child.h"
+#include "ko/os/shared_mapping.h"
+#include "ko/testing/gate.h"
+#include "ko/testing/kill_at_every_instruction.h"
+#include "ko/testing/leaks.h"
+#include "ko/testing/process_state.h"
+#include "ko/testing/status_matchers.h"
+
+// Each operation, killed before each of its instructions: the permit is free for the next one, and a sleeper gets it.
+
+namespace ko {
+namespace {
+
+using testing::Gate;
+using testing::IsOk;
+using testing::KillAtEveryInstruction;
+using testing::KillPointsStartHere;
+using testing::KillReport;
+
+struct Fixture {
+  explicit Fixture(int permits = 1) : semaphore(*Semaphore::Create(permits)) {}
+  Semaphore semaphore;
+  std::unique_ptr<TestChild> other;
+  os::SharedMapping shared;
+};
+
+std::unique_ptr<Fixture> MakeFree() { return std::make_unique<Fixture>(); }
+
+std::unique_ptr<Fixture> MakeTwo() { return std::make_unique<Fixture>(2); }
+
+// Somebody has died with the permit.
+std::unique_ptr<Fixture> MakeInherited() {
+  auto fixture = MakeFree();
+  TestChild dead([&] {
+    fixture->semaphore.Acquire().IgnoreError();
+    return ::kill(::getpid(), SIGKILL);
+  });
+  dead.Wait();
+  return fixture;
+}
+
+// Somebody holds the permit until it is killed.
+std::unique_ptr<Fixture> MakeHeld() {
+  auto fixture = MakeFree();
+  Gate acquired;
+  fixture->other = std::make_unique<TestChild>([&] {
+    fixture->semaphore.Acquire().IgnoreError();
+    acquired.Open();
+    while (true) ::pause();
+    return 0;
+  });
+  EXPECT_TRUE(acquired.Pass());
+  return fixture;
+}
+
+void CheckAllFree(Fixture& fixture) {
+  for (int i = 0; i < fixture.semaphore.permits(); ++i) {
+    EXPECT_THAT(fixture.semaphore.Acquire(absl::Seconds(10)), IsOk());
+  }
+  EXPECT_EQ(fixture.semaphore.available(), 0);
+  for (int i = 0; i < fixture.semaphore.permits(); ++i) EXPECT_THAT(fixture.semaphore.Release(), IsOk());
+  EXPECT_TRUE(fixture.semaphore.TryAcquire());
+}
+
+// What a process does once in its life is done.
+void Prepare(Semaphore& semaphore) {
+  semaphore.Release().IgnoreError();
+  semaphore.TryAcquire();
+  semaphore.Release().IgnoreError();
+}
+
+class SemaphoreEveryInstructionTest : public testing::LeakCheckedTest {
+ protected:
+  static void ExpectProved(const KillReport& report) {
+    EXPECT_TRUE(report.completed);
+    EXPECT_EQ(report.diverged, 0);
+    std::cout << report.ToString() << "\n";
+  }
+};
+
+TEST_F(SemaphoreEveryInstructionTest, TheFirstAcquireOfAProcess) {
+  const KillReport report = KillAtEveryInstruction(
+      MakeFree, [](Fixture& fixture) { fixture.semaphore.Acquire().IgnoreError(); }, CheckAllFree);
+  EXPECT_TRUE(report.completed);
+  std::cout << report.ToString() << "\n";
+}
+
+TEST_F(SemaphoreEveryInstructionTest, AcquireAndRelease) {
+  for (const auto& make : {MakeFree, MakeTwo}) {
+    ExpectProved(KillAtEveryInstruction(
+        make,
+        [](Fixture& fixture) {
+          Prepare(fixture.semaphore);
+          KillPointsStartHere();
+          fixture.semaphore.Acquire().IgnoreError();
+          fixture.semaphore.Release().IgnoreError();
+        },
+        CheckAllFree));
+  }
+}
+
+TEST_F(SemaphoreEveryInstructionTest, AcquireAfterADeath) {
+  ExpectProved(KillAtEveryInstruction(
+      MakeInherited,
+      [](Fixture& fixture) {
+        Semaphore(*Semaphore::Create()).TryAcquire();  // as in Prepare
+        KillPointsStartHere();
+        fixture.semaphore.Acquire().IgnoreError();
+      },
+      CheckAllFree));
+}
+
+TEST_F(SemaphoreEveryInstructionTest, AcquireThatIsToldThatTimeIsOver) {
+  ExpectProved(KillAtEveryInstruction(
+      MakeHeld,
+      [](Fixture& fixture) {
+        Semaphore(*Semaphore::Create()).TryAcquire();
+        KillPointsStartHere();
+        fixture.semaphore.Acquire(absl::ZeroDuration()).IgnoreError();
+      },
+      [](Fixture& fixture) {
+        fixture.other->Kill();
+        CheckAllFree(fixture);
+      }));
+}
+
+TEST_F(SemaphoreEveryInstructionTest, AcquireThatSleepsAndIsWoken) {
+  const KillReport report = KillAtEveryInstruction(
+      MakeHeld,
+      [](Fixture& fixture) {
+        Semaphore(*Semaphore::Create()).TryAcquire();
+        KillPointsStartHere();
+        fixture.semaphore.Acquire().IgnoreError();
+      },
+      [](Fixture& fixture) {
+        fixture.other->Kill();
+        CheckAllFree(fixture);
+      },
+      {}, [](Fixture& fixture) { fixture.other->Kill(); });
+  EXPECT_TRUE(report.completed);
+  std::cout << report.ToString() << "\n";
+}
+
+// In the fixture, one that sleeps for the permit as soon as the operation lets it, and ends well when it has got it.
+struct Sleeper {
+  std::atomic<bool> may_go, goes;
+};
+
+std::unique_ptr<Fixture> MakeWithSleeper() {
+  auto fixture = MakeFree();
+  fixture->shared = *os::SharedMapping::Create(sizeof(Sleeper));
+  auto* const sleeper = new (fixture->shared.data()) Sleeper();
+  fixture->other = std::make_unique<TestChild>([&, sleeper] {
+    while (!sleeper->may_go) ::sched_yield();
+    sleeper->goes = true;
+    return fixture->semaphore.Acquire().ok() ? 0 : 1;
+  });
+  return fixture;
+}
+
+TEST_F(SemaphoreEveryInstructionTest, ReleaseWakesASleeper) {
+  const KillReport report = KillAtEveryInstruction(
+      MakeWithSleeper,
+      [](Fixture& fixture) {
+        Prepare(fixture.semaphore);
+        fixture.semaphore.Acquire().IgnoreError();
+        auto* const sleeper = static_cast<Sleeper*>(fixture.shared.data());
+        sleeper->may_go = true;
+        while (!sleeper->goes) ::sched_yield();
+        testing::AwaitState(fixture.other->pid(), 'S');
+        KillPointsStartHere();
+        fixture.semaphore.Release().IgnoreError();
+      },
+      [](Fixture& fixture) {
+        testing::AwaitEnded(fixture.other->pid());  // with the permit, which it gave back by ending
+        CheckAllFree(fixture);
+      });
+  EXPECT_TRUE(report.completed);
+  std::cout << report.ToString() << "\n";
+}
+
+}  // namespace
+}  // namespace ko
