@@ -24,6 +24,10 @@ apt-get install --yes --no-install-recommends --fix-broken
 
 # clang-format-19 is stable's, so that the format check does not change with the suite.
 packages=(bazel-bootstrap g++ procps clang-format-19)
+# What benchmarks compare with, and what draws and checks their report.
+packages+=(libboost-dev liblmdb-dev gnuplot-nox chromium-headless-shell)
+# The broker that the tests start, and the client library.
+packages+=(rabbitmq-server librabbitmq-dev)
 apt-get install --yes --no-install-recommends "${packages[@]}"
 apt-get clean
 
