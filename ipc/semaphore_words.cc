@@ -1,6 +1,5 @@
 #include "ko/ipc/semaphore_words.h"
 
-#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "ko/os/futex.h"
+#include "ko/os/processors.h"
 #include "ko/os/relax.h"
 #include "ko/os/turnstile.h"
 
@@ -32,11 +32,8 @@ constexpr int kPatience = 4;
 uint32_t HolderOf(uint32_t word) { return word & FUTEX_TID_MASK; }
 
 // Where there is one processor, whoever holds a permit cannot go on while this one spins.
-bool HasSeveralProcessors() {
-  static const bool several = [] {
-    cpu_set_t processors;
-    return ::sched_getaffinity(0, sizeof(processors), &processors) != 0 || CPU_COUNT(&processors) > 1;
-  }();
+bool MaySpin() {
+  static const bool several = os::HasSeveralProcessors();
   return several;
 }
 
@@ -135,7 +132,7 @@ bool SemaphoreWords::TryAcquire() {
 }
 
 bool SemaphoreWords::SpinToTake(os::RobustThread& thread) {
-  if (!HasSeveralProcessors()) return false;
+  if (!MaySpin()) return false;
   for (int i = 0; i < kSpins && header_->hungry.load(kRelaxed) == 0; ++i) {
     if (Take(thread)) return true;
     for (int pause = 0; pause < kPause; ++pause) os::Relax();
