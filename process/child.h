@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -73,6 +74,9 @@ class Child {
   int stdout_fd() const { return stdio_[1].get(); }
   int stderr_fd() const { return stdio_[2].get(); }
   void CloseStdin() { stdio_[0].reset(); }  // the command reads end-of-file
+  // Hands our end of its output on, to whoever reads it (see output_drain.h); an invalid one where there is none.
+  os::UniqueFd TakeStdout() { return std::move(stdio_[1]); }
+  os::UniqueFd TakeStderr() { return std::move(stdio_[2]); }
 
  private:
   friend class ChildMaker;

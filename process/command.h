@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <csignal>
 #include <optional>
 #include <string>
 #include <utility>
@@ -37,6 +38,21 @@ class Stdio {
   int fd_;
 };
 
+// A descriptor that a command is to have beside its standard streams. The caller keeps its own.
+struct InheritedFd {
+  int fd = -1;  // the caller's
+  // The environment variable that tells the command its number ("CONFIG_FD"); none where empty.
+  std::string variable = {};
+  // Its number in the command, 3 or more; -1 takes the first that is free.
+  int number = -1;
+};
+
+// A listening socket handed on by systemd's protocol, see listen_fds.h for the other side.
+struct ListenFd {
+  int fd = -1;            // the caller's, who keeps it
+  std::string name = {};  // up to 255 characters without ':'; "unknown" where empty
+};
+
 // A program to run, and how. A value; nothing is looked at before Exec.
 //
 //   ko::Command command{.argv = {"sha256sum", path}, .stdout_to = ko::Stdio::Pipe()};
@@ -60,6 +76,25 @@ struct Command {
   // The kernel kills the command (SIGKILL) when this process dies, see ForkOptions::die_with_parent. (It
   // forgets that where the program is set-user-id.)
   bool die_with_parent = false;
+  // Who it runs as, names or numbers; this process's own where empty. Changing them takes privileges. A user
+  // brings the primary group and the supplementary groups that the user database gives it, unless they are
+  // named here; one that is not in the database has no groups but those named here, `group` among them. HOME
+  // and USER are left to `env`.
+  std::string user = {};
+  std::string group = {};
+  std::optional<std::vector<std::string>> supplementary_groups = std::nullopt;
+  // -20 (most) to 19 (least of the processor), whatever this process's own is.
+  std::optional<int> nice = std::nullopt;
+  // The processors that it may run on; those of this process where empty.
+  std::vector<int> cpus = {};
+  // Neither it nor what it starts can gain privileges by a program's set-user-id bit.
+  bool no_new_privs = false;
+  // Descriptors beside the standard streams.
+  std::vector<InheritedFd> fds = {};
+  // Listening sockets: numbered from 3 on in this order, told by LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES.
+  std::vector<ListenFd> listen_fds = {};
+  // The signals that are blocked in it; those of this thread where empty.
+  std::optional<sigset_t> signal_mask = std::nullopt;
 };
 
 }  // namespace ko

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <exception>
+#include <string_view>
 #include <utility>
 #include <variant>
 
@@ -19,6 +20,7 @@
 #include "ko/process/child_maker.h"
 #include "ko/process/child_report.h"
 #include "ko/process/flush_output.h"
+#include "ko/process/fork_hooks_run.h"
 
 namespace ko {
 namespace {
@@ -28,13 +30,15 @@ constexpr int kStartFailedCode = 127;
 // The child's whole life, in the order in which it happens. It never returns.
 class ForkedChild {
  public:
-  ForkedChild(ChildBody& body, ForkOptions& options, ChildReport& report, pid_t parent, const sigset_t& mask)
-      : body_(body), options_(options), report_(report), parent_(parent), mask_(mask) {}
+  ForkedChild(ChildBody& body, ForkOptions& options, ForkHooksRun& hooks, ChildReport& report, pid_t parent,
+              const sigset_t& mask)
+      : body_(body), options_(options), hooks_(hooks), report_(report), parent_(parent), mask_(mask) {}
 
   [[noreturn]] void Live() {
     DieWithParent();
     LeaveParentsExitHandlersAlone();
     os::ResetSignalHandlers();
+    hooks_.FinishInChild();
     SetUp();
     ::pthread_sigmask(SIG_SETMASK, &mask_, nullptr);
     End(RunBody());
@@ -99,10 +103,15 @@ class ForkedChild {
 
   ChildBody& body_;
   ForkOptions& options_;
+  ForkHooksRun& hooks_;
   ChildReport& report_;
   const pid_t parent_;
   const sigset_t& mask_;
 };
+
+ExitStatus Refusal(std::string_view why) {
+  return ExitStatus::NotStarted(EDEADLK, "fork").WithReason(absl::FailedPreconditionError(why));
+}
 
 }  // namespace
 
@@ -111,11 +120,17 @@ std::variant<Child, ExitStatus> TryFork(ChildBody body, ForkOptions options) {
     return ExitStatus::NotStarted(EINVAL, "fork")
         .WithReason(absl::InvalidArgumentError("Fork: the body is empty"));
   }
+  if (ForkHooksRun::IsRunningOnThisThread()) {
+    return Refusal("Fork: called by a ForkHook, which must not fork");
+  }
+  ForkHooksRun hooks;
   if (!options.allow_threads && os::HasOtherThreads()) {
-    return ExitStatus::NotStarted(EDEADLK, "fork")
-        .WithReason(absl::FailedPreconditionError("Fork: this process has other threads, whose locks would "
-                                                  "stay locked in the child; fork before they are "
-                                                  "started, or set ForkOptions::allow_threads"));
+    return Refusal(
+        "Fork: this process has other threads, whose locks would stay locked in the child; fork before they "
+        "are "
+        "started, stop them meanwhile (ForkHook), Exec a program instead, or, where the body locks nothing "
+        "of "
+        "theirs, set ForkOptions::allow_threads");
   }
   absl::StatusOr<os::SharedMapping> report = os::SharedMapping::Create(ChildReport::kBytes);
   if (!report.ok()) return ExitStatus::NotStarted(ENOMEM, "mmap").WithReason(report.status());
@@ -129,7 +144,7 @@ std::variant<Child, ExitStatus> TryFork(ChildBody body, ForkOptions options) {
     if (const auto* process = std::get_if<os::ForkedProcess>(&forked);
         process != nullptr && process->pid == 0) {
       auto& page = *static_cast<ChildReport*>(report->data());
-      ForkedChild(body, options, page, parent, blocked.previous()).Live();
+      ForkedChild(body, options, hooks, page, parent, blocked.previous()).Live();
     }
   }
   if (const auto* failure = std::get_if<os::StartFailure>(&forked)) {
