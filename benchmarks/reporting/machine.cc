@@ -1,0 +1,46 @@
+#include "ko/benchmarks/reporting/machine.h"
+
+#include <gnu/libc-version.h>
+#include <sys/utsname.h>
+
+#include <fstream>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+
+namespace ko::benchmarks {
+namespace {
+
+std::string ProcessorName() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (!line.starts_with("model name")) continue;
+    return std::string(absl::StripLeadingAsciiWhitespace(line.substr(line.find(':') + 1)));
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+Json::Object DescribeMachine() {
+  utsname system = {};
+  ::uname(&system);
+  return {
+      {"processor", ProcessorName()},
+      {"kernel", absl::StrCat(system.sysname, " ", system.release, " ", system.machine)},
+#if defined(__clang__)
+      {"compiler", absl::StrCat("clang ", __clang_version__)},
+#else
+      {"compiler", absl::StrCat("g++ ", __VERSION__)},
+#endif
+#if defined(NDEBUG) && defined(__OPTIMIZE__)
+      {"build", "optimized, without assertions (-c opt)"},
+#else
+      {"build", "not optimized: the figures say little; use -c opt"},
+#endif
+      {"C library", absl::StrCat("glibc ", ::gnu_get_libc_version())},
+  };
+}
+
+}  // namespace ko::benchmarks

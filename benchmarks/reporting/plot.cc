@@ -1,0 +1,150 @@
+#include "ko/benchmarks/reporting/plot.h"
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
+#include "ko/benchmarks/reporting/run_program.h"
+
+namespace ko::benchmarks {
+namespace {
+
+// Told apart by people who see colours in other ways, too (M. Okabe, K. Ito, "Color Universal Design", 2008). Ours is the
+// first.
+constexpr const char* kColours[] = {"#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00",
+                                    "#56B4E9", "#666666", "#999933", "#882255", "#332288"};
+
+// In a gnuplot string.
+std::string Quoted(std::string_view text) {
+  return absl::StrCat("'", absl::StrReplaceAll(text, {{"'", "''"}, {"\n", " "}}), "'");
+}
+
+std::string Preamble(const std::string& id, const Subject& subject) {
+  const bool shows_items = subject.shows == Subject::Shows::kItems;
+  return absl::StrCat(
+      "set terminal svg size 720,400 dynamic font 'sans-serif,13' name ", Quoted(id),
+      "\nset termoption noenhanced\n"
+      "set border 3 linecolor '#888888'\nset grid ytics linecolor '#CCCCCC' linewidth 0.5\n"
+      "set tics nomirror textcolor '#444444'\nset key outside right center textcolor '#444444'\n"
+      "set logscale y\nset format y '%.0s ",
+      shows_items ? "%c/s'\n" : "%cs'\n");
+}
+
+// In seconds, or items a second.
+double Figure(const Table& table, const Table::Cell& cell) {
+  return table.subject.shows == Subject::Shows::kItems ? cell.median : cell.median / 1e9;
+}
+
+std::string LineScript(const Table& table, const std::vector<const Table::Row*>& rows, size_t axis,
+                       const std::string& id) {
+  std::string script = Preamble(id, table.subject);
+  std::string data, curves;
+  double least = 1;
+  size_t count = 0;
+  for (size_t i = 0; i < table.contenders.size(); ++i) {
+    std::string points;
+    for (const Table::Row* row : rows) {
+      if (!row->cells[i].present) continue;
+      const double x = row->parameters[axis].second;
+      least = std::min(least, x);
+      absl::StrAppendFormat(&points, "%.17g %.17g\n", x, Figure(table, row->cells[i]));
+    }
+    if (points.empty()) continue;
+    absl::StrAppend(&data, "$d", i, " << EOD\n", points, "EOD\n");
+    const bool is_ours = i == 0;
+    absl::StrAppend(&curves, count++ > 0 ? ", " : "plot ", "$d", i, " with linespoints linecolor '",
+                    kColours[i % std::size(kColours)], "' linewidth ", is_ours ? 3 : 1.5,
+                    " pointtype 7 pointsize ", is_ours ? 0.6 : 0.4, " title ", Quoted(table.contenders[i]));
+  }
+  absl::StrAppend(&script, "set xlabel ", Quoted(table.subject.x_title), " textcolor '#444444'\n");
+  // A scale by powers has no 0.
+  absl::StrAppend(&script,
+                  least > 0 ? "set logscale x\n" : "set nonlinear x via log10(x+1) inverse 10**x-1\n");
+  absl::StrAppend(&script, "set xtics (");
+  std::vector<double> xs;
+  for (const Table::Row* row : rows) xs.push_back(row->parameters[axis].second);
+  std::sort(xs.begin(), xs.end());
+  xs.erase(std::unique(xs.begin(), xs.end()), xs.end());
+  for (size_t i = 0; i < xs.size(); ++i)
+    absl::StrAppendFormat(&script, "%s'%g' %g", i > 0 ? ", " : "", xs[i], xs[i]);
+  return absl::StrCat(script, ")\n", data, curves, "\n");
+}
+
+std::string BarScript(const Table& table, const Table::Row& row, const std::string& id) {
+  std::string script = Preamble(id, table.subject);
+  absl::StrAppend(&script,
+                  "unset key\nset style fill solid 0.85 noborder\n"
+                  "set boxwidth 0.6\n");
+  std::string data, labels;
+  double least = 0;
+  int bar = 0;
+  for (size_t i = 0; i < table.contenders.size(); ++i) {
+    if (!row.cells[i].present || row.cells[i].median <= 0) continue;
+    const double figure = Figure(table, row.cells[i]);
+    least = bar == 0 ? figure : std::min(least, figure);
+    absl::StrAppendFormat(&data, "%d %.17g %d \"%s\"\n", bar, figure,
+                          std::stoi(kColours[i % std::size(kColours)] + 1, nullptr, 16),
+                          FormatFigure(table.subject, row.cells[i].median));
+    absl::StrAppend(&labels, bar > 0 ? ", " : "", Quoted(table.contenders[i]), " ", bar);
+    ++bar;
+  }
+  absl::StrAppendFormat(&script, "set xrange [-0.6:%g]\nset yrange [%g:]\nset xtics (%s)\n", bar - 0.4,
+                        least / 3, labels);
+  absl::StrAppend(&script, "$d << EOD\n", data,
+                  "EOD\nplot $d using 1:2:3 with boxes linecolor rgb variable, "
+                  "$d using 1:2:4 with labels offset 0,0.7 textcolor '#444444'\n");
+  return script;
+}
+
+}  // namespace
+
+std::vector<Plot> MakePlots(const Table& table, const std::string& id) {
+  std::vector<Plot> plots;
+  if (table.rows.empty()) return plots;
+  // Where the axis stands among the parameters, if it does in all rows and has more than one place.
+  std::optional<size_t> axis;
+  for (size_t i = 0; i < table.rows[0].parameters.size(); ++i) {
+    if (table.rows[0].parameters[i].first == table.subject.x) axis = i;
+  }
+  std::map<std::vector<BenchmarkName::Parameter>, std::vector<const Table::Row*>> groups;
+  for (const Table::Row& row : table.rows) {
+    std::vector<BenchmarkName::Parameter> others = row.parameters;
+    if (axis.has_value() && *axis < others.size()) others.erase(others.begin() + static_cast<long>(*axis));
+    groups[std::move(others)].push_back(&row);
+  }
+  for (const auto& [others, rows] : groups) {
+    Plot plot{.title = FormatParameters(others), .script = ""};
+    const std::string plot_id = absl::StrCat(id, "_", plots.size());
+    if (axis.has_value() && rows.size() > 1) {
+      plot.script = LineScript(table, rows, *axis, plot_id);
+    } else {
+      plot.title = FormatParameters(rows[0]->parameters);
+      plot.script = BarScript(table, *rows[0], plot_id);
+    }
+    plots.push_back(std::move(plot));
+  }
+  return plots;
+}
+
+absl::StatusOr<std::string> GnuplotVersion() {
+  absl::StatusOr<std::string> output = RunProgram({"gnuplot", "--version"}, "");
+  if (!output.ok()) return output.status();
+  return std::string(absl::StripAsciiWhitespace(*output));
+}
+
+absl::StatusOr<std::string> Draw(const Plot& plot) {
+  absl::StatusOr<std::string> output = RunProgram({"gnuplot"}, plot.script);
+  if (!output.ok()) return output.status();
+  const size_t begin = output->find("<svg");
+  if (begin == std::string::npos) return absl::InternalError("gnuplot has drawn nothing");
+  return output->substr(begin);
+}
+
+}  // namespace ko::benchmarks
