@@ -1,7 +1,5 @@
 #include "ko/ipc/channel_core.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -11,8 +9,10 @@
 #include "ko/os/futex.h"
 #include "ko/os/named_mapping.h"
 #include "ko/os/process_mark.h"
+#include "ko/os/processors.h"
 #include "ko/os/relax.h"
 #include "ko/os/robust_lock.h"
+#include "ko/os/spin_habit.h"
 #include "ko/os/thread_id.h"
 #include "ko/os/turnstile.h"
 
@@ -33,9 +33,7 @@ constexpr size_t kMaxUnclaimedBytes = 256;
 // Nobody lives through more of them between two steps; and no two positions that far apart look alike.
 constexpr uint64_t kMaxTurnsInACall = uint64_t{1} << (kTurnBits - 2);
 
-// What sleeping and waking cost is a multiple of this.
-constexpr absl::Duration kSpinTime = absl::Microseconds(5);
-constexpr int kMinPause = 16;
+constexpr int kMinPause = 4;
 constexpr int kMaxPause = 64;
 
 // Copies from and to a cell that another thread may be writing: then the copy is thrown away, and no race is formed.
@@ -94,12 +92,6 @@ void Ring(os::RobustFutex& bell) {
 uint64_t NewId() {
   constinit static std::atomic<uint64_t> last = 0;
   return last.fetch_add(1, std::memory_order_relaxed) + 1;
-}
-
-bool HasSeveralProcessors() {
-  cpu_set_t set;
-  // It fails where there are more than fit into the set.
-  return ::sched_getaffinity(0, sizeof set, &set) == -1 || CPU_COUNT(&set) > 1;
 }
 
 absl::Status Damaged(std::string_view what) {
@@ -165,8 +157,7 @@ ChannelCore::ChannelCore(os::SharedMapping mapping, const ChannelGeometry& geome
       is_pair_(kHasPairExchange && !pollable && geometry.cell_bytes == sizeof(ChannelCell) &&
                !geometry.byte_strings),
       receivers_claim_(geometry.max_message_bytes > kMaxUnclaimedBytes),
-      id_(NewId()),
-      may_spin_(HasSeveralProcessors()) {}
+      id_(NewId()) {}
 
 ChannelCore::~ChannelCore() { participants_.Leave(); }
 
@@ -191,7 +182,8 @@ const ChannelCore::Caller* ChannelCore::FindCallerSlowly(Caller& cached, bool ne
                    .robust_list = nullptr,
                    .life = nullptr,
                    .life_word = 0,
-                   .slot = 0};
+                   .slot = 0,
+                   .habit = {}};
   status = os::GetRobustListHead(&caller.robust_list);
   if (!status.ok()) return nullptr;
   if (needs_slot) {
@@ -507,22 +499,35 @@ absl::Status ChannelCore::Receive(Target target, absl::Duration timeout, Interru
   return absl::DeadlineExceededError("no message has come");
 }
 
+bool ChannelCore::Spin(const Caller& caller, const os::Deadline& deadline, Attempt attempt,
+                       absl::Status& status) {
+  if (!caller.habit.is_hot() && !os::HasSeveralProcessors()) {
+    caller.habit.FoundNothing();
+    return false;
+  }
+  const absl::Duration start = os::MonotonicNow();
+  const absl::Duration end = std::min(start + os::SpinHabit::kLongest, deadline.at());
+  // Looking all the time would take the cell from the one who is about to change it, and a side that is ahead by some
+  // messages works faster.
+  absl::Duration now = start;
+  for (int pause = kMinPause; now < end; pause = std::min(2 * pause, kMaxPause)) {
+    for (int i = 0; i < pause; ++i) os::Relax();
+    now = os::MonotonicNow();
+    Obstacle obstacle;
+    if (attempt(obstacle, status) == Step::kBlocked) continue;
+    caller.habit.Found(now - start);
+    return true;
+  }
+  caller.habit.FoundNothing();
+  return false;
+}
+
 absl::Status ChannelCore::Block(const Caller& caller, ChannelSide& side, absl::Duration timeout,
                                 const Interrupt& interrupt, Attempt attempt) {
   if (timeout <= absl::ZeroDuration()) return absl::DeadlineExceededError("");
-  const absl::Duration start = os::MonotonicNow();
-  const os::Deadline deadline = os::Deadline::At(start + timeout);
-  if (may_spin_.load(std::memory_order_relaxed)) {
-    const absl::Duration end = std::min(start + kSpinTime, deadline.at());
-    // Looking all the time would take the cell from the one who is about to change it, and a side that is ahead by some
-    // messages works faster.
-    for (int pause = kMinPause; os::MonotonicNow() < end; pause = std::min(2 * pause, kMaxPause)) {
-      for (int i = 0; i < pause; ++i) os::Relax();
-      Obstacle obstacle;
-      absl::Status status;
-      if (attempt(obstacle, status) != Step::kBlocked) return status;
-    }
-  }
+  const os::Deadline deadline = os::Deadline::After(timeout);
+  absl::Status spun;
+  if (caller.habit.WantsToSpin() && Spin(caller, deadline, attempt, spun)) return spun;
   absl::Status status = os::EnterTurnstile(side.turnstile, deadline, interrupt);
   if (!status.ok()) return status;
   status = BlockInside(caller, side, deadline, interrupt, attempt);
@@ -558,7 +563,6 @@ absl::Status ChannelCore::BlockInside(const Caller& caller, ChannelSide& side, c
     // attempt, or the turnstile, announces something else.
     AnnounceRobust(*caller.robust_list, header.closed, RobustKind::kPlain);
     waits.Sleep(deadline);
-    may_spin_.store(HasSeveralProcessors(), std::memory_order_relaxed);
   }
 }
 

@@ -20,6 +20,7 @@
 #include "ko/os/interrupt.h"
 #include "ko/os/robust_list.h"
 #include "ko/os/shared_mapping.h"
+#include "ko/os/spin_habit.h"
 
 namespace ko {
 
@@ -77,6 +78,7 @@ class ChannelCore {
     const std::atomic<uint32_t>* life;  // the word in the slot, null without one
     uint32_t life_word;
     uint32_t slot;
+    mutable os::SpinHabit habit;
   };
   // The state word that a side cannot pass, as it was found.
   struct Obstacle {
@@ -111,6 +113,8 @@ class ChannelCore {
                absl::Status& status);
   Scan PassOwned(ChannelCell& cell, uint64_t word, Obstacle& obstacle, absl::Status& status);
 
+  // True, with a status, where it is done.
+  bool Spin(const Caller& caller, const os::Deadline& deadline, Attempt attempt, absl::Status& status);
   absl::Status Block(const Caller& caller, ChannelSide& side, absl::Duration timeout,
                      const Interrupt& interrupt, Attempt attempt);
   absl::Status BlockInside(const Caller& caller, ChannelSide& side, const os::Deadline& deadline,
@@ -130,7 +134,6 @@ class ChannelCore {
   const bool is_pair_;          // a message is published together with the state word
   const bool receivers_claim_;  // some messages are too long to be copied before they are taken
   const uint64_t id_;           // of no other channel of this process
-  std::atomic<bool> may_spin_;  // there is more than one processor to run on
 };
 
 }  // namespace ko

@@ -52,16 +52,6 @@ class ChannelDeathTest : public testing::LeakCheckedTest {
     ASSERT_TRUE(AwaitState(pid, 'S'));
   }
 
-  // The calling thread, whose slot is the only one that is held, claims a position.
-  static void Claim(const ChannelBase& channel, CellState state, uint64_t position) {
-    const ChannelSegment& segment = SegmentOf(channel);
-    const auto id = static_cast<uint32_t>(::getpid());
-    uint32_t slot = 0;
-    while ((segment.participants[slot].life.word.load() & FUTEX_TID_MASK) != id) ++slot;
-    segment.participants[slot].position = position;
-    segment.At(position).state = PackCell(state, segment.TurnOf(position), slot);
-  }
-
   // A child that sends `messages`, claims the next position as a sender, and waits.
   static TestChild DiesWriting(Strings& channel, int messages, Gate& ready) {
     return TestChild([&] {
@@ -70,7 +60,7 @@ class ChannelDeathTest : public testing::LeakCheckedTest {
       for (int i = 0; i < messages; ++i) {
         if (!channel.Send("before").ok()) return 1;
       }
-      Claim(channel, CellState::kWriting, SegmentOf(channel).header->senders.hint.load());
+      ChannelTestPeer::ClaimNextAsSender(channel);
       ready.Open();
       ::pause();
       return 0;
@@ -133,7 +123,7 @@ TEST_F(ChannelDeathTest, TheSlotOfADeadWriterIsReusedAndItsMessageStaysVoid) {
     Gate ready;
     TestChild writer([&] {
       if (!channel->Send("first").ok()) return 1;
-      Claim(*channel, CellState::kWriting, position + 1);
+      ChannelTestPeer::Claim(*channel, CellState::kWriting, position + 1);
       ready.Open();
       ::pause();
       return 0;
@@ -171,7 +161,7 @@ TEST_F(ChannelDeathTest, ADeadReaderLeavesItsRoomToSenders) {
     Gate ready;
     TestChild reader([&] {
       if (!channel->Send("long").ok()) return 1;
-      Claim(*channel, CellState::kReading, 0);
+      ChannelTestPeer::Claim(*channel, CellState::kReading, 0);
       ready.Open();
       ::pause();
       return 0;
@@ -258,7 +248,7 @@ TEST_F(ChannelDeathTest, ACloserThatDiesBeforeItWakesIsStoodInForByTheKernel) {
     // Both sides sleep: the only message is being read.
     TestChild reader([&] {
       if (!channel->Send("long").ok()) return 1;
-      Claim(*channel, CellState::kReading, 0);
+      ChannelTestPeer::Claim(*channel, CellState::kReading, 0);
       ready.Open();
       ::pause();
       return 0;

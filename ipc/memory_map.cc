@@ -16,7 +16,6 @@ constexpr auto kRelaxed = std::memory_order_relaxed;
 
 // How often a reader tries while others write. Then it takes the lock, because they could go on for ever.
 constexpr int kAttempts = 200;
-constexpr uint32_t kStopsReaders = kMemoryClearing | kMemoryDamaged;
 
 // After the store by which a change takes effect, and before anything that it has freed is used again. Release: pairs with
 // the acquire fence of a reader, which then finds the word it has noted changed.
@@ -122,7 +121,7 @@ inline bool MemoryMap::TryRead(const MemoryKey& key, MemoryValue& value, Place p
   const auto is_unchanged = [&] {
     BeforeCheck();
     return bucket_version.load(kRelaxed) == version_before &&
-           (segment_.header->state.load(kRelaxed) & kStopsReaders) == 0;
+           (segment_.header->state.load(kRelaxed) & kMemoryStopsReaders) == 0;
   };
 
   uint32_t number = segment_.buckets[bucket].load(std::memory_order_acquire);
@@ -165,7 +164,7 @@ MemoryMap::Found MemoryMap::Read(const MemoryKey& key, MemoryValue& value, Place
   Found found;
   for (int i = 0; i < kAttempts; ++i) {
     if (TryRead(key, value, place, found)) return found;
-    if ((segment_.header->state.load(kRelaxed) & kStopsReaders) != 0) break;
+    if ((segment_.header->state.load(kRelaxed) & kMemoryStopsReaders) != 0) break;
   }
   const Hold hold(*this);
   if (!hold.status().ok()) return Found::kDamaged;
@@ -440,7 +439,7 @@ bool MemoryMap::TryKeys(std::vector<std::string>& keys) const {
     if (!TryBucketKeys(i, found)) return false;
   }
   BeforeCheck();
-  if (header.changes.load(kRelaxed) != changes || (header.state.load(kRelaxed) & kStopsReaders) != 0)
+  if (header.changes.load(kRelaxed) != changes || (header.state.load(kRelaxed) & kMemoryStopsReaders) != 0)
     return false;
   std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   keys.reserve(found.size());

@@ -51,6 +51,7 @@ inline constexpr uint32_t kMemoryClearing = 1;  // the map is empty, though buck
 inline constexpr uint32_t kMemoryUnfinished =
     2;                                         // somebody died inside the lock, and what is derived is wrong
 inline constexpr uint32_t kMemoryDamaged = 4;  // a check has failed
+inline constexpr uint32_t kMemoryStopsReaders = kMemoryClearing | kMemoryDamaged;
 
 struct MemoryHeader {
   static constexpr uint64_t kMagic = 0x6d656d6f2d6b6f31;

@@ -33,18 +33,10 @@ absl::StatusOr<Semaphore> Semaphore::Open(std::string_view name) {
 
 absl::Status Semaphore::Unlink(std::string_view name) { return os::UnlinkNamedMapping(name); }
 
-absl::Status Semaphore::Acquire(absl::Duration timeout, Interrupt interrupt) {
-  if (words_ == nullptr) return absl::FailedPreconditionError("Semaphore: moved-from");
-  return words_->Acquire(timeout, interrupt);
-}
-
-absl::Status Semaphore::Release() {
-  if (words_ == nullptr) return absl::FailedPreconditionError("Semaphore: moved-from");
-  return words_->Release();
-}
+absl::Status Semaphore::MovedFrom() { return absl::FailedPreconditionError("Semaphore: moved-from"); }
 
 absl::Status Semaphore::NotAcquired() const {
-  if (words_ == nullptr) return absl::FailedPreconditionError("Semaphore: moved-from");
+  if (words_ == nullptr) return MovedFrom();
   return absl::UnavailableError("Semaphore: no permit is free");
 }
 

@@ -58,11 +58,14 @@ class Semaphore {
 
   // Errors: DeadlineExceeded; Cancelled when `interrupt` has fired and no permit is free; FailedPrecondition, at once, where
   // the thread holds all permits and would wait for itself.
-  absl::Status Acquire(absl::Duration timeout = absl::InfiniteDuration(), Interrupt interrupt = {});
+  absl::Status Acquire(absl::Duration timeout = absl::InfiniteDuration(), Interrupt interrupt = {}) {
+    if (words_ == nullptr) return MovedFrom();
+    return words_->TakeAtOnce() ? absl::OkStatus() : words_->Acquire(timeout, interrupt);
+  }
   // False where no permit is free, or those that wait are first.
   bool TryAcquire() { return words_ != nullptr && words_->TryAcquire(); }
   // Errors: FailedPrecondition where this thread has acquired none.
-  absl::Status Release();
+  absl::Status Release() { return words_ == nullptr ? MovedFrom() : words_->Release(); }
 
   // Whether this process has one.
   bool IsAcquired() const { return words_ != nullptr && words_->IsAcquired(); }
@@ -91,6 +94,7 @@ class Semaphore {
   struct ExecuteResult {
     using type = absl::StatusOr<T>;
   };
+  static absl::Status MovedFrom();
   absl::Status NotAcquired() const;
 
   template <class F, class Result = typename ExecuteResult<std::invoke_result_t<F>>::type>

@@ -1,6 +1,5 @@
 #include "ko/ipc/semaphore_words.h"
 
-#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "ko/os/futex.h"
+#include "ko/os/processors.h"
 #include "ko/os/relax.h"
 #include "ko/os/turnstile.h"
 
@@ -20,8 +20,10 @@ namespace {
 
 constexpr auto kRelaxed = std::memory_order_relaxed;
 
-// A few microseconds: longer than what is done under most semaphores, and a part of what a sleep costs.
-constexpr int kSpins = 100;
+// A few microseconds: longer than what is done under most semaphores, and a part of what a sleep costs. Looking all the time
+// would take the word from the one who is about to free it.
+constexpr int kSpins = 16;
+constexpr int kPause = 8;
 
 // How often the first waiter may be woken for a permit that another one takes before it. Letting those through that are
 // awake saves a switch of processes for each; that they all wait is for when there is no end of them.
@@ -30,11 +32,8 @@ constexpr int kPatience = 4;
 uint32_t HolderOf(uint32_t word) { return word & FUTEX_TID_MASK; }
 
 // Where there is one processor, whoever holds a permit cannot go on while this one spins.
-bool HasSeveralProcessors() {
-  static const bool several = [] {
-    cpu_set_t processors;
-    return ::sched_getaffinity(0, sizeof(processors), &processors) != 0 || CPU_COUNT(&processors) > 1;
-  }();
+bool MaySpin() {
+  static const bool several = os::HasSeveralProcessors();
   return several;
 }
 
@@ -68,7 +67,7 @@ SemaphoreWords::SemaphoreWords(os::SharedMapping mapping, uint32_t permits)
       words_(reinterpret_cast<os::RobustFutex*>(header_ + 1)) {}
 
 SemaphoreWords::~SemaphoreWords() {
-  const os::RobustThread* const thread = os::FindRobustThread();
+  os::RobustThread* const thread = os::FindRobustThread();
   bool others_hold = false;
   for (uint32_t i = 0; i < permits_; ++i) {
     const uint32_t holder = HolderOf(words_[i].word.load(kRelaxed));
@@ -83,7 +82,7 @@ SemaphoreWords::~SemaphoreWords() {
   if (others_hold) std::make_unique<os::SharedMapping>(std::move(mapping_)).release();
 }
 
-inline bool SemaphoreWords::Take(const os::RobustThread& thread) {
+inline bool SemaphoreWords::Take(os::RobustThread& thread) {
   const uint32_t first = last_.load(kRelaxed);
   for (uint32_t i = 0; i < permits_; ++i) {
     const uint32_t index = first + i < permits_ ? first + i : first + i - permits_;
@@ -94,7 +93,7 @@ inline bool SemaphoreWords::Take(const os::RobustThread& thread) {
     // The mark of a waiter stays, and so the next release wakes it. Acquire: pairs with the release in GiveBack.
     if (futex.word.compare_exchange_strong(word, thread.id | (word & FUTEX_WAITERS),
                                            std::memory_order_acquire, kRelaxed)) {
-      const bool linked = os::LinkRobustFutex(futex, os::RobustKind::kPlain).ok();
+      const bool linked = os::LinkRobustFutex(thread, futex, os::RobustKind::kPlain);
       if (!linked) futex.word.store(0, std::memory_order_release);
       os::RetractRobust(*thread.head);
       last_.store(index, kRelaxed);
@@ -105,10 +104,15 @@ inline bool SemaphoreWords::Take(const os::RobustThread& thread) {
   return false;
 }
 
+bool SemaphoreWords::TakeAtOnce() {
+  os::RobustThread* const thread = os::FindRobustThreadWithRoom();
+  return thread != nullptr && header_->hungry.load(kRelaxed) == 0 && Take(*thread);
+}
+
 absl::Status SemaphoreWords::Acquire(absl::Duration timeout, const Interrupt& interrupt) {
   robust_list_head* head;  // makes room in the thread's list
   if (absl::Status status = os::GetRobustListHead(&head); !status.ok()) return status;
-  const os::RobustThread& thread = *os::FindRobustThread();
+  os::RobustThread& thread = *os::FindRobustThread();
   if (header_->hungry.load(kRelaxed) == 0 && Take(thread)) return absl::OkStatus();
   if (timeout > absl::ZeroDuration() && SpinToTake(thread)) return absl::OkStatus();
   return WaitToTake(thread, os::Deadline::After(timeout), interrupt);
@@ -117,7 +121,7 @@ absl::Status SemaphoreWords::Acquire(absl::Duration timeout, const Interrupt& in
 bool SemaphoreWords::TryAcquire() {
   robust_list_head* head;
   if (!os::GetRobustListHead(&head).ok()) return false;
-  const os::RobustThread& thread = *os::FindRobustThread();
+  os::RobustThread& thread = *os::FindRobustThread();
   if (header_->hungry.load(kRelaxed) == 0) return Take(thread);
   // Somebody is first, or has died being first.
   if (!os::EnterTurnstile(header_->turnstile, os::Deadline::After(absl::ZeroDuration())).ok()) return false;
@@ -127,16 +131,16 @@ bool SemaphoreWords::TryAcquire() {
   return taken;
 }
 
-bool SemaphoreWords::SpinToTake(const os::RobustThread& thread) {
-  if (!HasSeveralProcessors()) return false;
+bool SemaphoreWords::SpinToTake(os::RobustThread& thread) {
+  if (!MaySpin()) return false;
   for (int i = 0; i < kSpins && header_->hungry.load(kRelaxed) == 0; ++i) {
     if (Take(thread)) return true;
-    os::Relax();
+    for (int pause = 0; pause < kPause; ++pause) os::Relax();
   }
   return false;
 }
 
-absl::Status SemaphoreWords::WaitToTake(const os::RobustThread& thread, const os::Deadline& deadline,
+absl::Status SemaphoreWords::WaitToTake(os::RobustThread& thread, const os::Deadline& deadline,
                                         const Interrupt& interrupt) {
   if (std::all_of(words_, words_ + permits_, [&](const os::RobustFutex& futex) {
         return HolderOf(futex.word.load(kRelaxed)) == thread.id;
@@ -153,7 +157,7 @@ absl::Status SemaphoreWords::WaitToTake(const os::RobustThread& thread, const os
   return SleepToTake(thread, deadline, interrupt);
 }
 
-absl::Status SemaphoreWords::SleepToTake(const os::RobustThread& thread, const os::Deadline& deadline,
+absl::Status SemaphoreWords::SleepToTake(os::RobustThread& thread, const os::Deadline& deadline,
                                          const Interrupt& interrupt) {
   for (int sleeps = 0;; ++sleeps) {
     // Before the words are looked at: pairs with GiveBack.
@@ -193,9 +197,9 @@ absl::StatusOr<bool> SemaphoreWords::Watch(uint32_t bell, os::FutexWaitList& wai
   return true;
 }
 
-void SemaphoreWords::GiveBack(const os::RobustThread& thread, os::RobustFutex& futex) {
+void SemaphoreWords::GiveBack(os::RobustThread& thread, os::RobustFutex& futex) {
   os::AnnounceRobust(*thread.head, futex, os::RobustKind::kPlain);
-  os::UnlinkRobustFutex(futex);
+  os::UnlinkRobustFutex(thread, futex);
   // Release: pairs with the acquire in Take. In one order with `hungry` where the bell is needed.
   const uint32_t word = futex.word.exchange(0, std::memory_order_seq_cst);
   if ((word & FUTEX_WAITERS) != 0) os::FutexWake(futex.word, os::FutexScope::kShared, 1);
@@ -207,7 +211,7 @@ void SemaphoreWords::GiveBack(const os::RobustThread& thread, os::RobustFutex& f
 }
 
 absl::Status SemaphoreWords::Release() {
-  const os::RobustThread* const thread = os::FindRobustThread();
+  os::RobustThread* const thread = os::FindRobustThread();
   const uint32_t first = last_.load(kRelaxed);
   for (uint32_t i = 0; thread != nullptr && i < permits_; ++i) {
     os::RobustFutex& futex = words_[first + i < permits_ ? first + i : first + i - permits_];

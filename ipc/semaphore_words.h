@@ -57,6 +57,8 @@ class SemaphoreWords {
   // Gives back what the calling thread holds.
   ~SemaphoreWords();
 
+  // The short way: a free permit for a thread that has used robust words before, where nobody is to be let go first.
+  bool TakeAtOnce();
   absl::Status Acquire(absl::Duration timeout, const Interrupt& interrupt);
   bool TryAcquire();
   absl::Status Release();
@@ -70,16 +72,15 @@ class SemaphoreWords {
   friend class SemaphoreTestPeer;
 
   // Takes a permit that is free.
-  bool Take(const os::RobustThread& thread);
-  bool SpinToTake(const os::RobustThread& thread);
-  absl::Status WaitToTake(const os::RobustThread& thread, const os::Deadline& deadline,
-                          const Interrupt& interrupt);
+  bool Take(os::RobustThread& thread);
+  bool SpinToTake(os::RobustThread& thread);
+  absl::Status WaitToTake(os::RobustThread& thread, const os::Deadline& deadline, const Interrupt& interrupt);
   // As the first waiter.
-  absl::Status SleepToTake(const os::RobustThread& thread, const os::Deadline& deadline,
+  absl::Status SleepToTake(os::RobustThread& thread, const os::Deadline& deadline,
                            const Interrupt& interrupt);
   // Marks the words as watched, and collects them. False where one is free.
   absl::StatusOr<bool> Watch(uint32_t bell, os::FutexWaitList& waits);
-  void GiveBack(const os::RobustThread& thread, os::RobustFutex& word);
+  void GiveBack(os::RobustThread& thread, os::RobustFutex& word);
 
   os::SharedMapping mapping_;
   const uint32_t permits_;

@@ -61,10 +61,7 @@ absl::StatusOr<SharedMemory> SharedMemory::Open(std::string_view name) {
 
 absl::Status SharedMemory::Unlink(std::string_view name) { return os::UnlinkNamedMapping(name); }
 
-absl::Status SharedMemory::CheckUsable() const {
-  if (map_ == nullptr) return absl::FailedPreconditionError("SharedMemory: moved-from");
-  return absl::OkStatus();
-}
+absl::Status SharedMemory::MovedFrom() { return absl::FailedPreconditionError("SharedMemory: moved-from"); }
 
 absl::Status SharedMemory::NotGot(const MemoryKey& key, MemoryMap::Found found) const {
   if (found == MemoryMap::Found::kDamaged) return map_->DamagedStatus();

@@ -128,7 +128,8 @@ class SharedMemory {
   friend class SharedMemoryTestPeer;
   explicit SharedMemory(std::unique_ptr<MemoryMap> map) : map_(std::move(map)) {}
 
-  absl::Status CheckUsable() const;
+  static absl::Status MovedFrom();
+  absl::Status CheckUsable() const { return map_ == nullptr ? MovedFrom() : absl::OkStatus(); }
   template <class T>
   absl::StatusOr<T> GetKey(const MemoryKey& key) const;
   template <class T>
@@ -258,8 +259,11 @@ absl::StatusOr<T> SharedMemory::GetKey(const MemoryKey& key) const {
     if ((value.tag & kInBlocks) == 0 || !is_type) return NotDecoded(key, memory_value::Decoded::kOtherType);
     return result;
   } else {
-    const MemoryMap::Found found = map_->Read(key, value, [](uint32_t, size_t) -> char* { return nullptr; });
-    if (found != MemoryMap::Found::kYes) return NotGot(key, found);
+    if (!map_->ReadNumber(key, value)) {
+      const MemoryMap::Found found =
+          map_->Read(key, value, [](uint32_t, size_t) -> char* { return nullptr; });
+      if (found != MemoryMap::Found::kYes) return NotGot(key, found);
+    }
     return FromWord<T>(key, value);
   }
 }

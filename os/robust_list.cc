@@ -24,58 +24,34 @@ static_assert(offsetof(RobustFutex, previous) + 8 == kRobustNodeOffset,
 
 constexpr int kKernelListLimit = 2048;  // ROBUST_LIST_LIMIT
 
-struct HeldFutex {
+// A word that is held for as long as the memory has other owners.
+struct Membership {
   RobustFutex* futex;
-  RobustKind kind;
-  std::shared_ptr<const void> memory;  // may be null
+  std::shared_ptr<const void> memory;
 };
 
-// What the thread holds, in the order of its robust list, at whose tail they stand; the C library puts its
-// own mutexes in front.
 struct ThreadList : RobustThread {
-  std::vector<HeldFutex> held;
+  std::vector<HeldFutex> room;  // where `held` stands
+  std::vector<Membership> memberships;
+
+  void MakeRoom() {
+    room.resize(room.empty() ? 8 : 2 * room.size());
+    held = room.data();
+    held_capacity = static_cast<uint32_t>(room.size());
+  }
 };
 
 constinit thread_local bool thread_ending = false;
 
-void SetNext(robust_list* node, robust_list* next) {
-  reinterpret_cast<std::atomic<uintptr_t>*>(node)->store(reinterpret_cast<uintptr_t>(next),
-                                                         std::memory_order_relaxed);
-  // The kernel reads the list as it stands when the thread is killed: each step must be in memory before the
-  // next.
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-}
-
-// The node of the list whose next one is `node`, in the C library's part of it. Null where there is none.
-robust_list* FindBefore(ThreadList& list, const robust_list* node) {
-  robust_list* before = &list.head->list;
-  for (int i = 0; i < kKernelListLimit; ++i) {
-    auto* next = reinterpret_cast<robust_list*>(reinterpret_cast<uintptr_t>(before->next) &
-                                                ~uintptr_t{1});  // see MarkedNodeOf
-    if (next == node) return before;
-    if (next == &list.head->list) return nullptr;
-    before = next;
-  }
-  return nullptr;
-}
-
-absl::Status Append(ThreadList& list, RobustFutex& futex, RobustKind kind) {
-  robust_list* const end = &list.head->list;
-  robust_list* before = list.held.empty() ? FindBefore(list, end) : NodeOf(*list.held.back().futex);
-  if (before == nullptr) return absl::InternalError("the thread's robust list has no end");
-  SetNext(NodeOf(futex), end);
-  SetNext(before, MarkedNodeOf(futex, kind));
-  return absl::OkStatus();
-}
-
-void Unlink(ThreadList& list, size_t index) {
+void Unlink(RobustThread& list, uint32_t index) {
   robust_list* const node = NodeOf(*list.held[index].futex);
-  robust_list* const next = index + 1 < list.held.size()
+  robust_list* const next = index + 1 < list.held_count
                                 ? MarkedNodeOf(*list.held[index + 1].futex, list.held[index + 1].kind)
                                 : &list.head->list;
-  robust_list* const before = index > 0 ? NodeOf(*list.held[index - 1].futex) : FindBefore(list, node);
-  if (before != nullptr) SetNext(before, next);
-  list.held.erase(list.held.begin() + index);
+  robust_list* const before = internal::NodeBefore(list, index, node);
+  if (before != nullptr) internal::SetNext(before, next);
+  std::copy(list.held + index + 1, list.held + list.held_count, list.held + index);
+  --list.held_count;
 }
 
 // Does what the kernel does for a thread that ended. A death between the mark and the wake-up is the kernel's affair.
@@ -107,7 +83,7 @@ struct ThreadEnd {
     internal::robust_thread = nullptr;
     if (list != nullptr) {
       // Priority-inheriting ones are left to the kernel, which alone can hand them over as those of a dead thread.
-      for (size_t i = list->held.size(); i-- > 0;) {
+      for (uint32_t i = list->held_count; i-- > 0;) {
         if (list->held[i].kind == RobustKind::kPriorityInheriting) continue;
         MarkDied(*list, *list->held[i].futex);
         Unlink(*list, i);
@@ -121,11 +97,29 @@ struct ThreadEnd {
 namespace internal {
 // A pointer and a flag beside it, because they can be read after the thread's destructors have run.
 constinit thread_local RobustThread* robust_thread = nullptr;
+
+robust_list* FindBefore(const RobustThread& thread, const robust_list* node) {
+  robust_list* before = &thread.head->list;
+  for (int i = 0; i < kKernelListLimit; ++i) {
+    auto* next = reinterpret_cast<robust_list*>(reinterpret_cast<uintptr_t>(before->next) &
+                                                ~uintptr_t{1});  // see MarkedNodeOf
+    if (next == node) return before;
+    if (next == &thread.head->list) return nullptr;
+    before = next;
+  }
+  return nullptr;
+}
+
+void UnlinkInTheMiddle(RobustThread& thread, RobustFutex& futex) {
+  for (uint32_t i = thread.held_count; i-- > 0;) {
+    if (thread.held[i].futex == &futex) return Unlink(thread, i);
+  }
+}
 }  // namespace internal
 
 absl::Status GetRobustListHead(robust_list_head** head) {
   if (ThreadList* list = FindThreadList()) {
-    if (list->held.size() == list->held.capacity()) list->held.reserve(2 * list->held.size());
+    if (list->held_count == list->held_capacity) list->MakeRoom();
     *head = list->head;
     return absl::OkStatus();
   }
@@ -144,25 +138,12 @@ absl::Status GetRobustListHead(robust_list_head** head) {
   (void)at_thread_end;
   // What a parent's thread of the same storage held is that thread's: forgotten here, and not unlinked.
   delete AnyThreadList();
-  auto* const list = new ThreadList{{ProcessMark(), static_cast<uint32_t>(ThreadId()), found}, {}};
-  list->held.reserve(8);
+  auto* const list =
+      new ThreadList{{ProcessMark(), static_cast<uint32_t>(ThreadId()), found, nullptr, 0, 0}, {}, {}};
+  list->MakeRoom();
   internal::robust_thread = list;
   *head = found;
   return absl::OkStatus();
-}
-
-absl::Status LinkRobustFutex(RobustFutex& futex, RobustKind kind, std::shared_ptr<const void> memory) {
-  ThreadList& list = *AnyThreadList();
-  if (absl::Status status = Append(list, futex, kind); !status.ok()) return status;
-  list.held.push_back({&futex, kind, std::move(memory)});
-  return absl::OkStatus();
-}
-
-void UnlinkRobustFutex(RobustFutex& futex) {
-  ThreadList& list = *AnyThreadList();
-  for (size_t i = list.held.size(); i-- > 0;) {
-    if (list.held[i].futex == &futex) return Unlink(list, i);
-  }
 }
 
 absl::Status HoldRobustFutex(RobustFutex& futex, std::shared_ptr<const void> memory) {
@@ -170,13 +151,17 @@ absl::Status HoldRobustFutex(RobustFutex& futex, std::shared_ptr<const void> mem
   if (absl::Status status = GetRobustListHead(&head); !status.ok()) return status;
   ThreadList& list = *AnyThreadList();
   // What nobody but this list keeps mapped was used by objects that are gone.
-  for (size_t i = list.held.size(); i-- > 0;) {
-    if (list.held[i].memory == nullptr || list.held[i].memory.use_count() > 1) continue;
-    list.held[i].futex->word.store(0, std::memory_order_relaxed);
-    Unlink(list, i);
+  std::erase_if(list.memberships, [&list](const Membership& membership) {
+    if (membership.memory.use_count() > 1) return false;
+    membership.futex->word.store(0, std::memory_order_relaxed);
+    UnlinkRobustFutex(list, *membership.futex);
+    return true;
+  });
+  list.memberships.push_back({&futex, std::move(memory)});
+  if (!LinkRobustFutex(list, futex, RobustKind::kPlain)) {
+    list.memberships.pop_back();
+    return absl::InternalError("the thread's robust list has no end");
   }
-  if (absl::Status status = LinkRobustFutex(futex, RobustKind::kPlain, std::move(memory)); !status.ok())
-    return status;
   // From here on the kernel knows it. Release: pairs with the acquire loads of those who look who is there.
   futex.word.store(list.id, std::memory_order_release);
   return absl::OkStatus();
@@ -185,20 +170,22 @@ absl::Status HoldRobustFutex(RobustFutex& futex, std::shared_ptr<const void> mem
 void ReleaseRobustFutex(RobustFutex& futex) {
   ThreadList* const list = FindThreadList();
   if (list == nullptr) return;
-  const auto held = std::find_if(list->held.begin(), list->held.end(),
-                                 [&](const HeldFutex& candidate) { return candidate.futex == &futex; });
-  if (held == list->held.end()) return;
+  const auto membership =
+      std::find_if(list->memberships.begin(), list->memberships.end(),
+                   [&](const Membership& candidate) { return candidate.futex == &futex; });
+  if (membership == list->memberships.end()) return;
   // First the word: a node without a holder is nothing to the kernel. Release: as in HoldRobustFutex.
   futex.word.store(0, std::memory_order_release);
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  Unlink(*list, held - list->held.begin());
+  UnlinkRobustFutex(*list, futex);
+  list->memberships.erase(membership);
 }
 
 RobustFutex* FindHeldRobustFutex(const void* begin, const void* end) {
   ThreadList* const list = FindThreadList();
   if (list == nullptr) return nullptr;
-  for (const HeldFutex& held : list->held) {
-    if (held.futex >= begin && held.futex < end) return held.futex;
+  for (const Membership& membership : list->memberships) {
+    if (membership.futex >= begin && membership.futex < end) return membership.futex;
   }
   return nullptr;
 }

@@ -24,11 +24,26 @@ struct alignas(64) RobustFutex {
 };
 inline constexpr long kRobustNodeOffset = offsetof(RobustFutex, next);
 
+// How the kernel treats a word when its thread ends.
+enum class RobustKind {
+  kPlain,               // it wakes one sleeper
+  kPriorityInheriting,  // it hands the word over to one (FUTEX_LOCK_PI)
+};
+
+struct HeldFutex {
+  RobustFutex* futex;
+  RobustKind kind;
+};
+
 // What a thread needs at each robust operation.
 struct RobustThread {
   uint64_t process_mark;
   uint32_t id;  // as it stands in words
   robust_list_head* head;
+  // What it holds, in the order of its robust list, at whose tail they stand; the C library puts its own mutexes in front.
+  HeldFutex* held;
+  uint32_t held_count;
+  uint32_t held_capacity;
 };
 
 namespace internal {
@@ -47,11 +62,11 @@ inline RobustThread* FindRobustThread() {
 // lays its mutexes out differently.
 absl::Status GetRobustListHead(robust_list_head** head);
 
-// How the kernel treats a word when its thread ends.
-enum class RobustKind {
-  kPlain,               // it wakes one sleeper
-  kPriorityInheriting,  // it hands the word over to one (FUTEX_LOCK_PI)
-};
+// The calling thread's, with room for one more link; null where only GetRobustListHead can tell.
+inline RobustThread* FindRobustThreadWithRoom() {
+  RobustThread* const thread = FindRobustThread();
+  return thread != nullptr && thread->held_count < thread->held_capacity ? thread : nullptr;
+}
 
 namespace internal {
 
@@ -64,6 +79,25 @@ inline robust_list* MarkedNodeOf(RobustFutex& futex, RobustKind kind) {
   const uintptr_t bit = kind == RobustKind::kPriorityInheriting ? 1 : 0;
   return reinterpret_cast<robust_list*>(reinterpret_cast<uintptr_t>(NodeOf(futex)) | bit);
 }
+
+inline void SetNext(robust_list* node, robust_list* next) {
+  reinterpret_cast<std::atomic<uintptr_t>*>(node)->store(reinterpret_cast<uintptr_t>(next),
+                                                         std::memory_order_relaxed);
+  // The kernel reads the list as it stands when the thread is killed: each step must be in memory before the
+  // next.
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+
+// The node of the list whose next one is `node`, in the C library's part of it. Null where there is none.
+robust_list* FindBefore(const RobustThread& thread, const robust_list* node);
+
+// The one before what is held at `index`, which is linked as `node`; at held_count before the list's end.
+inline robust_list* NodeBefore(const RobustThread& thread, uint32_t index, const robust_list* node) {
+  if (index > 0) return NodeOf(*thread.held[index - 1].futex);
+  return thread.head->list.next == node ? &thread.head->list : FindBefore(thread, node);
+}
+
+void UnlinkInTheMiddle(RobustThread& thread, RobustFutex& futex);
 
 }  // namespace internal
 
@@ -81,12 +115,26 @@ inline void RetractRobust(robust_list_head& head) {
 }
 
 // Enters a word that names the calling thread into its list, so that the kernel frees it when the thread ends, and takes
-// it out again. To be called between Announce and Retract, after GetRobustListHead: then neither allocates, and the link
-// fails only with Internal, where the C library's list has no end. `memory` may be null where the caller keeps the word
-// mapped for as long as it is linked.
-absl::Status LinkRobustFutex(RobustFutex& futex, RobustKind kind,
-                             std::shared_ptr<const void> memory = nullptr);
-void UnlinkRobustFutex(RobustFutex& futex);
+// it out again. To be called between Announce and Retract, of a thread with room for one more link. The word stays mapped
+// for as long as it is linked. Linking fails, with false, only where the C library's list has no end.
+[[nodiscard]] inline bool LinkRobustFutex(RobustThread& thread, RobustFutex& futex, RobustKind kind) {
+  robust_list* const end = &thread.head->list;
+  robust_list* const before = internal::NodeBefore(thread, thread.held_count, end);
+  if (before == nullptr) return false;
+  internal::SetNext(internal::NodeOf(futex), end);
+  internal::SetNext(before, internal::MarkedNodeOf(futex, kind));
+  thread.held[thread.held_count++] = {&futex, kind};
+  return true;
+}
+inline void UnlinkRobustFutex(RobustThread& thread, RobustFutex& futex) {
+  const uint32_t last = thread.held_count - 1;
+  if (thread.held_count == 0 || thread.held[last].futex != &futex) {
+    return internal::UnlinkInTheMiddle(thread, futex);
+  }
+  robust_list* const before = internal::NodeBefore(thread, last, internal::NodeOf(futex));
+  if (before != nullptr) internal::SetNext(before, &thread.head->list);
+  thread.held_count = last;
+}
 
 // Puts the calling thread's id into a word that stands at 0, and takes it off when the thread ends: by the
 // kernel's hand in whatever way it ends. `memory` keeps the word mapped meanwhile. Nothing is ever read from

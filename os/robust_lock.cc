@@ -109,17 +109,18 @@ bool HoldsRobustLock(const RobustFutex& futex) {
 absl::Status KeepRobustLock(RobustFutex& futex) {
   robust_list_head* head;
   if (absl::Status status = GetRobustListHead(&head); !status.ok()) return status;
-  if (absl::Status status = LinkRobustFutex(futex, RobustKind::kPriorityInheriting); !status.ok())
-    return status;
+  if (!LinkRobustFutex(*FindRobustThread(), futex, RobustKind::kPriorityInheriting)) {
+    return absl::InternalError("the thread's robust list has no end");
+  }
   RetractRobust(*head);
   return absl::OkStatus();
 }
 
 void ReleaseKeptRobustLock(RobustFutex& futex) {
-  const RobustThread* const thread = FindRobustThread();
+  RobustThread* const thread = FindRobustThread();
   if (thread == nullptr) return;
   AnnounceRobust(*thread->head, futex, RobustKind::kPriorityInheriting);
-  UnlinkRobustFutex(futex);
+  UnlinkRobustFutex(*thread, futex);
   Unlock(futex, thread->id);
   RetractRobust(*thread->head);
 }

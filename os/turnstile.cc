@@ -89,20 +89,21 @@ absl::Status EnterTurnstile(RobustFutex& futex, const Deadline& deadline, Interr
   if (!status.ok()) {
     // A wake-up that came at the same moment is for another one.
     if (IsFree(futex.word.load(std::memory_order_relaxed))) FutexWake(futex.word, FutexScope::kShared, 1);
-  } else if (status = LinkRobustFutex(futex, RobustKind::kPlain); !status.ok()) {
+  } else if (!LinkRobustFutex(*FindRobustThread(), futex, RobustKind::kPlain)) {
     Free(futex);
+    status = absl::InternalError("the thread's robust list has no end");
   }
   RetractRobust(*head);
   return status;
 }
 
 void LeaveTurnstile(RobustFutex& futex) {
-  robust_list_head* head;
-  if (!GetRobustListHead(&head).ok()) return;  // cannot be: it was there on the way in
-  AnnounceRobust(*head, futex, RobustKind::kPlain);
-  UnlinkRobustFutex(futex);
+  RobustThread* const thread = FindRobustThread();
+  if (thread == nullptr) return;  // cannot be: it was there on the way in
+  AnnounceRobust(*thread->head, futex, RobustKind::kPlain);
+  UnlinkRobustFutex(*thread, futex);
   Free(futex);
-  RetractRobust(*head);
+  RetractRobust(*thread->head);
 }
 
 }  // namespace ko::os

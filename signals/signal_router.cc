@@ -125,16 +125,17 @@ void Install(int signo) {
   action.sa_sigaction = OnSignal;
   action.sa_flags = SA_SIGINFO | SA_RESTART;
   ::sigfillset(&action.sa_mask);
-  ::sigaction(signo, &action, &previous[signo]);
+  // First, because the handler may run the moment it is installed, and without end where it cannot hold signals back.
   managed.fetch_or(Bit(signo), std::memory_order_relaxed);
+  ::sigaction(signo, &action, &previous[signo]);
 }
 
 void Uninstall(int signo) {
-  managed.fetch_and(~Bit(signo), std::memory_order_relaxed);
   struct sigaction current;
   ::sigaction(signo, nullptr, &current);
   const bool is_ours = (current.sa_flags & SA_SIGINFO) != 0 && current.sa_sigaction == OnSignal;
   if (is_ours) ::sigaction(signo, &previous[signo], nullptr);
+  managed.fetch_and(~Bit(signo), std::memory_order_relaxed);
 }
 
 // In a forked child: what was the parent's is forgotten.
