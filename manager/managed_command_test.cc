@@ -253,7 +253,7 @@ class MemoryCgroup {
       path_ =
           absl::StrCat(v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory", fields[2], "/ko-test-", ::getpid());
       if (::mkdir(path_.c_str(), 0700) != 0) continue;
-      usable_ = Write(v2 ? "memory.max" : "memory.limit_in_bytes", "20000000");
+      usable_ = Write(v2 ? "memory.max" : "memory.limit_in_bytes", "100000000");
       if (usable_) return;
       ::rmdir(path_.c_str());
     }
@@ -280,8 +280,8 @@ TEST_F(ManagedCommandTest, OomKillIsTold) {
   const testing::InChildResult result = InChild([&]() -> std::string {
     if (!cgroup.Enter()) return "skip";
     ProcessManager manager;
-    // A command that would fill the machine, and one that somebody kills beside it.
-    Process hog = manager.Spawn(Command{.argv = {"tail", "/dev/zero"}}, kOnce);
+    // A command that would fill the machine, and is the one that the kernel picks; then one that somebody kills.
+    Process hog = manager.Spawn(Shell("echo 1000 > /proc/self/oom_score_adj; exec tail /dev/zero"), kOnce);
     EXPECT_THAT(hog.Wait(), IsOkAndHolds(ExitStatus::Signaled(SIGKILL)));
     EXPECT_TRUE(hog.exit_event()->oom_killed);
     Process other = manager.Spawn(Command{.argv = {"sleep", "1000"}}, kOnce);
@@ -290,6 +290,7 @@ TEST_F(ManagedCommandTest, OomKillIsTold) {
     EXPECT_FALSE(other.exit_event()->oom_killed);
     return "";
   });
+  EXPECT_TRUE(result.ok());
   if (result.value == "skip") GTEST_SKIP() << "this process may not enter its cgroup";
 }
 

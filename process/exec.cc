@@ -201,6 +201,7 @@ absl::Status CheckOpen(const std::vector<os::PassedFd>& fds) {
 absl::Status ToStatus(const os::StartFailure& failure, const Command& command) {
   const std::string_view stage = failure.stage;
   std::string object = command.argv[0];
+  if (stage == "fcntl(F_DUPFD_CLOEXEC)") object = "inherited fds";
   if (stage == "chdir") object = command.cwd;
   if (stage == "setrlimit") object = "Command::limits";
   if (stage == "setpriority") object = absl::StrCat("nice ", command.nice.value_or(0));
