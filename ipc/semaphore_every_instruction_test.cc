@@ -18,6 +18,7 @@
 #include "ko/testing/kill_at_every_instruction.h"
 #include "ko/testing/leaks.h"
 #include "ko/testing/process_state.h"
+#include "ko/testing/rounds.h"
 #include "ko/testing/status_matchers.h"
 
 // Each operation, killed before each of its instructions: the permit is free for the next one, and a sleeper gets it.
@@ -30,6 +31,9 @@ using testing::IsOk;
 using testing::KillAtEveryInstruction;
 using testing::KillPointsStartHere;
 using testing::KillReport;
+
+// Those that sleep are long, because the time is asked.
+constexpr testing::KillOptions kLong = {.max_points = testing::Rounds(2000)};
 
 struct Fixture {
   explicit Fixture(int permits = 1) : semaphore(*Semaphore::Create(permits)) {}
@@ -94,7 +98,9 @@ class SemaphoreEveryInstructionTest : public testing::LeakCheckedTest {
 
 TEST_F(SemaphoreEveryInstructionTest, TheFirstAcquireOfAProcess) {
   const KillReport report = KillAtEveryInstruction(
-      MakeFree, [](Fixture& fixture) { fixture.semaphore.Acquire().IgnoreError(); }, CheckAllFree);
+      MakeFree, [](Fixture& fixture) { fixture.semaphore.Acquire().IgnoreError(); }, CheckAllFree,
+      // What it does for the first time, it does in other ways each time.
+      {.max_points = testing::Rounds(300)});
   EXPECT_TRUE(report.completed);
   std::cout << report.ToString() << "\n";
 }
@@ -135,7 +141,8 @@ TEST_F(SemaphoreEveryInstructionTest, AcquireThatIsToldThatTimeIsOver) {
       [](Fixture& fixture) {
         fixture.other->Kill();
         CheckAllFree(fixture);
-      }));
+      },
+      kLong));
 }
 
 TEST_F(SemaphoreEveryInstructionTest, AcquireThatSleepsAndIsWoken) {
@@ -150,7 +157,7 @@ TEST_F(SemaphoreEveryInstructionTest, AcquireThatSleepsAndIsWoken) {
         fixture.other->Kill();
         CheckAllFree(fixture);
       },
-      {}, [](Fixture& fixture) { fixture.other->Kill(); });
+      kLong, [](Fixture& fixture) { fixture.other->Kill(); });
   EXPECT_TRUE(report.completed);
   std::cout << report.ToString() << "\n";
 }

@@ -92,6 +92,14 @@ absl::StatusOr<std::optional<ChildEnd>> Reap(int pidfd, bool block) {
                   info.si_code == CLD_DUMPED, usage};
 }
 
+void EndChild(pid_t pid) {
+  siginfo_t info;
+  // A child that has not been reaped keeps its pid.
+  if (::waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) != 0) return;
+  ::kill(pid, SIGKILL);
+  RetryEintr([&] { return ::waitid(P_PID, pid, &info, WEXITED | __WALL); });
+}
+
 absl::StatusOr<bool> AwaitEnd(int pidfd, const Deadline& deadline) {
   for (;;) {
     pollfd poll_fd = {pidfd, POLLIN, 0};

@@ -42,6 +42,10 @@ struct ChildEnd {
 // elsewhere).
 absl::StatusOr<std::optional<ChildEnd>> Reap(int pidfd, bool block);
 
+// Kills and reaps a child of which there is nothing but the pid. Does nothing where it is no child of this process (any
+// more).
+void EndChild(pid_t pid);
+
 // Sleeps until the process has ended or the deadline is over; false in the latter case.
 absl::StatusOr<bool> AwaitEnd(int pidfd, const Deadline& deadline);
 

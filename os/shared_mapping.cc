@@ -10,12 +10,14 @@
 
 namespace ko::os {
 
-absl::StatusOr<SharedMapping> SharedMapping::Create(size_t bytes) { return Map(bytes, MAP_ANONYMOUS, -1); }
+absl::StatusOr<SharedMapping> SharedMapping::Create(size_t bytes) { return Map(bytes, MAP_ANONYMOUS, -1, 0); }
 
-absl::StatusOr<SharedMapping> SharedMapping::OfFile(int fd, size_t bytes) { return Map(bytes, 0, fd); }
+absl::StatusOr<SharedMapping> SharedMapping::OfFile(int fd, size_t bytes, off_t offset) {
+  return Map(bytes, 0, fd, offset);
+}
 
-absl::StatusOr<SharedMapping> SharedMapping::Map(size_t bytes, int flags, int fd) {
-  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | flags, fd, 0);
+absl::StatusOr<SharedMapping> SharedMapping::Map(size_t bytes, int flags, int fd, off_t offset) {
+  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | flags, fd, offset);
   if (data == MAP_FAILED) {
     const int error_number = errno;
     absl::Status status = ErrnoStatus(error_number, "mmap", absl::StrCat(bytes, " shared bytes"));

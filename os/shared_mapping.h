@@ -19,8 +19,8 @@ namespace ko::os {
 class SharedMapping {
  public:
   static absl::StatusOr<SharedMapping> Create(size_t bytes);
-  // Of a file's first bytes, which it is to have.
-  static absl::StatusOr<SharedMapping> OfFile(int fd, size_t bytes);
+  // Of a file's bytes from `offset` on (a multiple of the page size), which it is to have.
+  static absl::StatusOr<SharedMapping> OfFile(int fd, size_t bytes, off_t offset = 0);
 
   SharedMapping() = default;
   SharedMapping(SharedMapping&& other) noexcept
@@ -39,7 +39,7 @@ class SharedMapping {
   void KeepFromNewChildren();
 
  private:
-  static absl::StatusOr<SharedMapping> Map(size_t bytes, int flags, int fd);
+  static absl::StatusOr<SharedMapping> Map(size_t bytes, int flags, int fd, off_t offset);
   SharedMapping(void* data, size_t bytes) : data_(data), bytes_(bytes) {}
   void* data_ = nullptr;
   size_t bytes_ = 0;

@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "ko/os/errno_status.h"
-#include "ko/process/child_report.h"
 
 namespace ko {
 namespace {
@@ -33,7 +32,7 @@ ResourceUsage ToResourceUsage(const rusage& usage) {
 
 }  // namespace
 
-Child::Child(pid_t pid, os::UniqueFd pidfd, os::SharedMapping report)
+Child::Child(pid_t pid, os::UniqueFd pidfd, ReportReader report)
     : pid_(pid), owner_(::getpid()), pidfd_(std::move(pidfd)), report_(std::move(report)) {}
 
 Child::Child(Child&& other) noexcept
@@ -82,10 +81,8 @@ absl::StatusOr<std::optional<ExitStatus>> Child::Reap(bool block) {
   if (!end.ok()) return end.status();
   if (!end->has_value()) return std::nullopt;
   ExitStatus status = ToExitStatus(**end);
-  if (!status.ok() && report_.valid()) {
-    status = static_cast<const ChildReport*>(report_.data())->Complete(std::move(status));
-  }
-  report_ = {};
+  if (!status.ok() && report_ != nullptr) status = report_(std::move(status));
+  report_ = nullptr;
   status_ = std::move(status);
   usage_ = ToResourceUsage((*end)->usage);
   return status_;

@@ -8,10 +8,10 @@
 #include <optional>
 #include <utility>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "ko/os/pidfd.h"
-#include "ko/os/shared_mapping.h"
 #include "ko/os/unique_fd.h"
 #include "ko/process/exit_status.h"
 #include "ko/process/stop_policy.h"
@@ -80,7 +80,10 @@ class Child {
 
  private:
   friend class ChildMaker;
-  Child(pid_t pid, os::UniqueFd pidfd, os::SharedMapping report);
+  // Adds to the status of a process that failed what it has left word of; called at most once.
+  using ReportReader = absl::AnyInvocable<ExitStatus(ExitStatus)>;
+
+  Child(pid_t pid, os::UniqueFd pidfd, ReportReader report);
 
   absl::StatusOr<std::optional<ExitStatus>> Reap(bool block);
   absl::Status CheckUsable() const;
@@ -89,7 +92,7 @@ class Child {
   pid_t pid_ = 0;
   pid_t owner_ = 0;
   os::UniqueFd pidfd_;
-  os::SharedMapping report_;  // see child_report.h; none for a command
+  ReportReader report_;  // none for a command
   os::UniqueFd stdio_[3];
   std::optional<ExitStatus> status_;
   ResourceUsage usage_;

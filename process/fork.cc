@@ -1,18 +1,12 @@
 #include "ko/process/fork.h"
 
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <csignal>
-#include <cstdlib>
-#include <exception>
 #include <string_view>
 #include <utility>
 #include <variant>
 
-#include "absl/base/config.h"
-#include "absl/strings/str_cat.h"
 #include "ko/os/fork.h"
 #include "ko/os/shared_mapping.h"
 #include "ko/os/signal_mask.h"
@@ -21,93 +15,17 @@
 #include "ko/process/child_report.h"
 #include "ko/process/flush_output.h"
 #include "ko/process/fork_hooks_run.h"
+#include "ko/process/forked_child.h"
 
 namespace ko {
 namespace {
 
-constexpr int kStartFailedCode = 127;
-
-// The child's whole life, in the order in which it happens. It never returns.
-class ForkedChild {
- public:
-  ForkedChild(ChildBody& body, ForkOptions& options, ForkHooksRun& hooks, ChildReport& report, pid_t parent,
-              const sigset_t& mask)
-      : body_(body), options_(options), hooks_(hooks), report_(report), parent_(parent), mask_(mask) {}
-
-  [[noreturn]] void Live() {
-    DieWithParent();
-    LeaveParentsExitHandlersAlone();
-    os::ResetSignalHandlers();
-    hooks_.FinishInChild();
-    SetUp();
-    ::pthread_sigmask(SIG_SETMASK, &mask_, nullptr);
-    End(RunBody());
-  }
-
- private:
-  void DieWithParent() {
-    if (!options_.die_with_parent) return;
-    if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) FailStart("prctl(PR_SET_PDEATHSIG)", errno);
-    if (::getppid() != parent_) ::_exit(kStartFailedCode);  // it died before the line above
-  }
-
-  // exit() runs what was registered with atexit in reverse order, so this one, the first of the child's own,
-  // comes after the child's others and before the parent's, and ends the process there.
-  void LeaveParentsExitHandlersAlone() {
-    const auto leave = [](int code, void*) {
-      FlushOutput();
-      ::_exit(code);
-    };
-    if (::on_exit(leave, nullptr) != 0) FailStart("on_exit", ENOMEM);
-  }
-
-  void SetUp() {
-    if (options_.setup == nullptr) return;
-    const BodyResult result = Guarded([this] { return BodyResult::FromStatus(options_.setup()); });
-    if (!result.reason.ok()) End(result);
-  }
-
-  BodyResult RunBody() {
-    return Guarded([this] {
-      ChildBody body =
-          std::move(body_);  // what it captured is destroyed as it ends: a file stream, say, is flushed
-      return body();
-    });
-  }
-
-  template <class Run>
-  static BodyResult Guarded(Run run) {
-#ifdef ABSL_HAVE_EXCEPTIONS
-    try {
-      return run();
-    } catch (const std::exception& exception) {
-      return BodyResult::FromStatus(absl::UnknownError(absl::StrCat("exception: ", exception.what())));
-    } catch (...) {
-      return BodyResult::FromStatus(absl::UnknownError("exception of a type that is no std::exception"));
-    }
-#else
-    return run();
-#endif
-  }
-
-  [[noreturn]] void FailStart(const char* stage, int error_number) {
-    report_.StartFailed(stage, error_number);
-    ::_exit(kStartFailedCode);
-  }
-
-  [[noreturn]] void End(const BodyResult& result) {
-    if (!result.reason.ok()) report_.BodyFailed(result.reason);
-    FlushOutput();
-    ::_exit(result.exit_code);
-  }
-
-  ChildBody& body_;
-  ForkOptions& options_;
-  ForkHooksRun& hooks_;
-  ChildReport& report_;
-  const pid_t parent_;
-  const sigset_t& mask_;
-};
+// Reads what the child wrote to the page that it shared with this process.
+ChildMaker::ReportReader ReaderOf(os::SharedMapping report) {
+  return [report = std::move(report)](ExitStatus status) {
+    return static_cast<const ChildReport*>(report.data())->Complete(std::move(status));
+  };
+}
 
 ExitStatus Refusal(std::string_view why) {
   return ExitStatus::NotStarted(EDEADLK, "fork").WithReason(absl::FailedPreconditionError(why));
@@ -127,10 +45,8 @@ std::variant<Child, ExitStatus> TryFork(ChildBody body, ForkOptions options) {
   if (!options.allow_threads && os::HasOtherThreads()) {
     return Refusal(
         "Fork: this process has other threads, whose locks would stay locked in the child; fork before they "
-        "are "
-        "started, stop them meanwhile (ForkHook), Exec a program instead, or, where the body locks nothing "
-        "of "
-        "theirs, set ForkOptions::allow_threads");
+        "are started, stop them meanwhile (ForkHook), let a ForkServer fork, Exec a program instead, or, "
+        "where the body locks nothing of theirs, set ForkOptions::allow_threads");
   }
   absl::StatusOr<os::SharedMapping> report = os::SharedMapping::Create(ChildReport::kBytes);
   if (!report.ok()) return ExitStatus::NotStarted(ENOMEM, "mmap").WithReason(report.status());
@@ -143,8 +59,15 @@ std::variant<Child, ExitStatus> TryFork(ChildBody body, ForkOptions options) {
     forked = os::ForkWithPidfd();
     if (const auto* process = std::get_if<os::ForkedProcess>(&forked);
         process != nullptr && process->pid == 0) {
-      auto& page = *static_cast<ChildReport*>(report->data());
-      ForkedChild(body, options, hooks, page, parent, blocked.previous()).Live();
+      os::ResetSignalHandlers();
+      ForkedChild child(*static_cast<ChildReport*>(report->data()));
+      ForkedChild::Task task{.body = std::move(body),
+                             .hooks = &hooks,
+                             .setup = std::move(options.setup),
+                             .die_with_parent = options.die_with_parent,
+                             .parent = parent,
+                             .mask = blocked.previous()};
+      child.Live(task);
     }
   }
   if (const auto* failure = std::get_if<os::StartFailure>(&forked)) {
@@ -152,7 +75,7 @@ std::variant<Child, ExitStatus> TryFork(ChildBody body, ForkOptions options) {
   }
   report->KeepFromNewChildren();
   auto& process = std::get<os::ForkedProcess>(forked);
-  return ChildMaker::Make(process.pid, std::move(process.pidfd), *std::move(report));
+  return ChildMaker::Make(process.pid, std::move(process.pidfd), ReaderOf(*std::move(report)));
 }
 
 absl::StatusOr<Child> Fork(ChildBody body, ForkOptions options) {

@@ -11,8 +11,8 @@
 namespace ko {
 
 struct ForkOptions {
-  // Fork although this process has other threads (to stop them for the moment of the fork, see fork_hook.h). Only the forking thread goes on in the child; whatever lock
-  // another one held is held there for ever. Safe if the body uses nothing that could be locked, or calls
+  // Fork although this process has other threads (to stop them for the moment of the fork, see fork_hook.h). Only the
+  // forking thread goes on in the child; whatever lock another one held is held there for ever. Safe if the body uses nothing that could be locked, or calls
   // exec. Fork itself waits for a thread that sleeps in a read of a FILE (fgets(stdin), say), as the flush of
   // stdio needs that FILE's lock.
   bool allow_threads = false;
@@ -38,8 +38,7 @@ struct ForkOptions {
 // in ExitStatus::ToStatus().
 //
 // Threads: refused while there are others, see ForkOptions. Fork: what it does, with the hooks of fork_hook.h
-// around it. Signals: blocked across the
-// fork, so the parent's handlers never run in the child. Crash: a child outlives its parent unless
+// around it. Signals: blocked across the fork, so the parent's handlers never run in the child. Crash: a child outlives its parent unless
 // die_with_parent is set. Errors: InvalidArgument (empty body), FailedPrecondition (threads), Unavailable or
 // ResourceExhausted where the kernel has no process (EAGAIN), memory (ENOMEM) or fd (EMFILE) left: then there
 // is no child. A stage that fails in the child itself is reported by Wait as ExitStatus::NotStarted.

@@ -36,7 +36,7 @@ constexpr int kRepeatsTried = 16;
 
 // How often a kill point is tried to be reached. What other processes do meanwhile may lead an operation another way now
 // and then, so the recorded way is tried more than once; the last attempt takes as many steps along whatever way there is.
-constexpr int kAttempts = 5;
+constexpr int kAttempts = 4;
 
 // Text that a child leaves for the test, however it ends.
 class Notes {

@@ -1,0 +1,223 @@
+#include "ko/process/fork_server.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <mutex>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "ko/os/errno_status.h"
+#include "ko/os/fd_message.h"
+#include "ko/os/process_mark.h"
+#include "ko/os/unique_fd.h"
+#include "ko/process/fork_server_link.h"
+#include "ko/process/report_file.h"
+
+namespace ko {
+namespace {
+
+constexpr int kMaxSpares = 32;
+
+// How many servers and children may die under one call before it gives up: something kills them as they come.
+constexpr int kMaxDeaths = 16;
+
+absl::StatusOr<os::UniqueFd> FileInMemory(std::string_view bytes) {
+  os::UniqueFd fd(::memfd_create("ko-arguments", MFD_CLOEXEC));
+  if (!fd.valid()) return os::ErrnoStatus(errno, "memfd_create", "ko-arguments");
+  while (!bytes.empty()) {
+    const ssize_t written = os::RetryEintr([&] { return ::write(fd.get(), bytes.data(), bytes.size()); });
+    if (written < 0)
+      return os::ErrnoStatus(errno, "write", absl::StrCat(bytes.size(), " bytes of arguments"));
+    bytes.remove_prefix(written);
+  }
+  return fd;
+}
+
+}  // namespace
+
+class ForkServer::Impl {
+ public:
+  static absl::StatusOr<std::unique_ptr<Impl>> Start(ForkServerOptions options) {
+    if (options.spares < 0 || options.spares > kMaxSpares) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("ForkServer: ", options.spares, " spares; 0 to ", kMaxSpares, " are possible"));
+    }
+    absl::StatusOr<std::shared_ptr<ReportFile>> reports = ReportFile::Create();
+    if (!reports.ok()) return reports.status();
+    std::unique_ptr<Impl> impl(new Impl(std::move(options), *std::move(reports)));
+    if (absl::Status started = impl->StartServer(); !started.ok()) return started;
+    return impl;
+  }
+
+  absl::Status Refresh() {
+    if (absl::Status owner = CheckOwner(); !owner.ok()) return owner;
+    const std::lock_guard lock(mutex_);
+    return StartServer();
+  }
+
+  pid_t pid() const {
+    if (!CheckOwner().ok()) return 0;
+    const std::lock_guard lock(mutex_);
+    return link_ != nullptr ? link_->server_pid() : 0;
+  }
+
+  absl::StatusOr<Child> Fork(const BlankOrder& order, std::string_view arguments, absl::Span<const int> fds) {
+    if (absl::Status owner = CheckOwner(); !owner.ok()) return owner;
+    for (int deaths = 0; deaths < kMaxDeaths; ++deaths) {
+      absl::StatusOr<BlankChild> blank = Take(order.function);
+      if (!blank.ok()) return blank.status();
+      const int error = HandOver(*blank, order, arguments, fds);
+      if (error == 0) {
+        Refill();
+        return std::move(blank->child);
+      }
+      if (error == EPIPE || error == ECONNRESET || error == ESRCH)
+        continue;  // it has died, without having run anything
+      PutBack(*std::move(blank));
+      return NotHandedOver(error);
+    }
+    return absl::UnavailableError(
+        absl::StrCat("ForkServer: ", kMaxDeaths, " children died before they had run anything"));
+  }
+
+ private:
+  Impl(ForkServerOptions options, std::shared_ptr<ReportFile> reports)
+      : options_(std::move(options)), reports_(std::move(reports)) {}
+
+  absl::Status CheckOwner() const {
+    if (process_mark_ == os::ProcessMark()) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        "ForkServer: it belongs to the process that started it, this is a fork of that");
+  }
+
+  // With the lock held, all of these.
+  absl::Status StartServer() {
+    user_ = ::geteuid();
+    group_ = ::getegid();
+    const auto init = [this]() -> absl::Status {
+      link_ = nullptr;  // in the server: what it has a copy of
+      return options_.init != nullptr ? options_.init() : absl::OkStatus();
+    };
+    absl::StatusOr<std::unique_ptr<ForkServerLink>> link =
+        ForkServerLink::Start(reports_, init, options_.allow_threads);
+    if (!link.ok()) return link.status();
+    link_ = *std::move(link);
+    link_->Refill(options_.spares);
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<BlankChild> Take(PackedFunction function) {
+    const std::lock_guard lock(mutex_);
+    for (int deaths = 0; deaths < kMaxDeaths; ++deaths) {
+      if (absl::Status same = CheckUnchanged(function); !same.ok()) return same;
+      absl::StatusOr<BlankChild> blank = link_->Take();
+      if (!absl::IsAborted(blank.status())) return blank;
+      if (absl::Status started = StartServer(); !started.ok()) {
+        return absl::Status(started.code(),
+                            absl::StrCat("ForkServer: the server and the children that could take its place "
+                                         "have died; to start another: ",
+                                         started.message()));
+      }
+    }
+    return absl::UnavailableError(
+        absl::StrCat("ForkServer: ", kMaxDeaths, " servers died one after the other"));
+  }
+
+  // Whether a child would be what the caller takes it for.
+  absl::Status CheckUnchanged(PackedFunction function) const {
+    if (::geteuid() != user_ || ::getegid() != group_) {
+      return absl::FailedPreconditionError(
+          "ForkServer: this process has changed its user or group since the server was started; Refresh it");
+    }
+    if (!link_->code().Has(reinterpret_cast<const void*>(function))) {
+      return absl::FailedPreconditionError(
+          "ForkServer: the function is in a library that was loaded after the server was started; Refresh "
+          "it");
+    }
+    return absl::OkStatus();
+  }
+
+  void PutBack(BlankChild blank) {
+    const std::lock_guard lock(mutex_);
+    link_->PutBack(std::move(blank));
+  }
+
+  void Refill() {
+    const std::lock_guard lock(mutex_);
+    link_->Refill(options_.spares);
+  }
+
+  static int HandOver(BlankChild& blank, const BlankOrder& order, std::string_view arguments,
+                      absl::Span<const int> fds) {
+    // It waits in the server's group. From here on signals to the caller's are for it too.
+    if (::setpgid(blank.child.pid(), ::getpgrp()) != 0) return errno;
+    const std::string_view header(reinterpret_cast<const char*>(&order), sizeof order);
+    return os::SendMessage(blank.socket.get(), {header, arguments}, fds, /*block=*/true);
+  }
+
+  static absl::Status NotHandedOver(int error) {
+    switch (error) {
+      case EPERM:
+        return absl::FailedPreconditionError(
+            "ForkServer: this process has changed its session since the server was started; Refresh it");
+      case EBADF:
+        return absl::InvalidArgumentError("ForkServer: an argument is no open descriptor [EBADF]");
+      default:
+        return os::ErrnoStatus(error, "sendmsg", "a child of the fork server");
+    }
+  }
+
+  ForkServerOptions options_;
+  const std::shared_ptr<ReportFile> reports_;
+  const uint64_t process_mark_ = os::ProcessMark();
+  mutable std::mutex mutex_;
+  uid_t user_ = 0;
+  gid_t group_ = 0;
+  std::unique_ptr<ForkServerLink> link_;
+};
+
+ForkServer::ForkServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ForkServer::ForkServer(ForkServer&&) noexcept = default;
+ForkServer& ForkServer::operator=(ForkServer&&) noexcept = default;
+ForkServer::~ForkServer() = default;
+
+absl::StatusOr<ForkServer> ForkServer::Start(ForkServerOptions options) {
+  absl::StatusOr<std::unique_ptr<Impl>> impl = Impl::Start(std::move(options));
+  if (!impl.ok()) return impl.status();
+  return ForkServer(*std::move(impl));
+}
+
+absl::Status ForkServer::Refresh() {
+  if (impl_ == nullptr) return absl::FailedPreconditionError("ForkServer: moved-from");
+  return impl_->Refresh();
+}
+
+pid_t ForkServer::pid() const { return impl_ != nullptr ? impl_->pid() : 0; }
+
+absl::StatusOr<Child> ForkServer::ForkPacked(PackedFunction function, std::string_view arguments,
+                                             absl::Span<const int> fds, const TaskOptions& options) const {
+  if (impl_ == nullptr) return absl::FailedPreconditionError("ForkServer: moved-from");
+  if (fds.size() >= os::kMaxMessageFds) {
+    return absl::InvalidArgumentError(absl::StrCat("ForkServer: ", fds.size(), " descriptors; up to ",
+                                                   os::kMaxMessageFds - 1, " can be passed"));
+  }
+  BlankOrder order;
+  order.kind = BlankOrder::kRun;
+  order.arguments_bytes = arguments.size();
+  order.function = function;
+  order.die_with_parent = options.die_with_parent ? 1 : 0;
+  ::pthread_sigmask(SIG_SETMASK, nullptr, &order.mask);
+  if (arguments.size() <= kMaxInlineBytes) return impl_->Fork(order, arguments, fds);
+
+  absl::StatusOr<os::UniqueFd> file = FileInMemory(arguments);
+  if (!file.ok()) return file.status();
+  order.arguments_in_file = 1;
+  std::vector<int> all_fds(fds.begin(), fds.end());
+  all_fds.push_back(file->get());
+  return impl_->Fork(order, {}, all_fds);
+}
+
+}  // namespace ko

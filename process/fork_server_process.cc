@@ -1,0 +1,170 @@
+#include "ko/process/fork_server_process.h"
+
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "ko/os/errno_status.h"
+#include "ko/os/fd_message.h"
+#include "ko/os/pidfd.h"
+#include "ko/os/threads.h"
+#include "ko/process/child_report.h"
+#include "ko/process/flush_output.h"
+#include "ko/process/forked_child.h"
+#include "ko/process/report_file.h"
+
+namespace ko {
+namespace {
+
+void BlockAllSignals() {
+  sigset_t all;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
+}
+
+}  // namespace
+
+absl::Status ForkServerProcess::Run(absl::FunctionRef<absl::Status()> init) {
+  // A group of its own: a Ctrl-C that ends one task is for tasks, not for the server and its blank children.
+  if (::setpgid(0, 0) != 0) return os::ErrnoStatus(errno, "setpgid");
+  if (absl::Status status = WatchCaller(); !status.ok()) return status;
+  if (absl::Status status = init(); !status.ok()) return status;
+  if (os::HasOtherThreads()) {
+    return absl::FailedPreconditionError(
+        "the init of a fork server has started threads, which its children would not have");
+  }
+  FlushOutput();  // or each child would print it
+  BlockAllSignals();
+  if (absl::Status status = BecomeServer(); !status.ok()) return status;
+  // From here on the pidfd tells of the caller's end, and not the end of the one thread that started this server.
+  if (::prctl(PR_SET_PDEATHSIG, 0) != 0) return os::ErrnoStatus(errno, "prctl(PR_SET_PDEATHSIG)");
+  if (!Reply({.kind = ServerReply::kReady})) return absl::OkStatus();
+  Role role = Role::kServer;
+  while (role != Role::kLeaving) role = role == Role::kServer ? Serve() : AwaitOrder();
+  return absl::OkStatus();
+}
+
+absl::Status ForkServerProcess::WatchCaller() {
+  caller_pidfd_ = os::OpenPidfd(ends_.caller);
+  if (!caller_pidfd_.valid()) return os::ErrnoStatus(errno, "pidfd_open", "the caller");
+  if (::getppid() != ends_.caller) return absl::AbortedError("the caller has died");
+  return absl::OkStatus();
+}
+
+absl::Status ForkServerProcess::BecomeServer() {
+  absl::StatusOr<os::SiblingForker> forker = os::SiblingForker::Create();
+  if (!forker.ok()) return forker.status();
+  forker_ = *forker;
+  absl::StatusOr<os::SharedMapping> births = ReportFile::Map(ends_.reports.get(), ends_.birth_table_page);
+  if (!births.ok()) return births.status();
+  births_ = *std::move(births);
+  births_.KeepFromNewChildren();
+  static_cast<BirthTable*>(births_.data())->touched.fetch_add(1, std::memory_order_relaxed);
+  return absl::OkStatus();
+}
+
+bool ForkServerProcess::Reply(const ServerReply& reply, absl::Span<const int> fds) {
+  const std::string_view bytes(reinterpret_cast<const char*>(&reply), sizeof reply);
+  return os::SendMessage(ends_.socket.get(), {bytes}, fds, /*block=*/true) == 0;
+}
+
+ForkServerProcess::Role ForkServerProcess::Serve() {
+  const os::Readiness ready = os::AwaitReadable(ends_.socket.get(), caller_pidfd_.get(), /*block=*/true);
+  if (ready.other) return Role::kLeaving;
+  if (!ready.socket) return Role::kServer;
+  BirthRequest request;
+  const os::ReceivedMessage message =
+      os::ReceiveMessage(ends_.socket.get(), &request, sizeof request, /*block=*/false);
+  if (message.bytes < 0 && message.error_number == EAGAIN) return Role::kServer;
+  if (message.bytes != sizeof request || request.birth >= kMaxBirths) return Role::kLeaving;
+  return Bear(request);
+}
+
+ForkServerProcess::Role ForkServerProcess::Bear(const BirthRequest& request) {
+  const auto refuse = [&](const absl::Status& why) {
+    ServerReply reply{.kind = ServerReply::kNotBorn, .birth = request.birth, .code = why.raw_code()};
+    std::snprintf(reply.message, sizeof reply.message, "%.*s", static_cast<int>(why.message().size()),
+                  why.message().data());
+    return Reply(reply) ? Role::kServer : Role::kLeaving;
+  };
+  absl::StatusOr<std::pair<os::UniqueFd, os::UniqueFd>> sockets = os::MessageSocketPair();
+  if (!sockets.ok()) return refuse(sockets.status());
+  auto& [callers, childs] = *sockets;
+
+  auto& table = *static_cast<BirthTable*>(births_.data());
+  std::variant<os::ForkedProcess, os::StartFailure> forked = forker_.Fork(table.pids[request.birth]);
+  if (const auto* failure = std::get_if<os::StartFailure>(&forked)) {
+    return refuse(os::ErrnoStatus(failure->error_number, failure->stage));
+  }
+  auto& process = std::get<os::ForkedProcess>(forked);
+  if (process.pid == 0) {
+    BecomeBlank(std::move(childs), request.report_page);
+    return Role::kBlank;
+  }
+  childs.reset();  // once the caller knows of the child, nobody else keeps its socket open
+  const ServerReply reply{.kind = ServerReply::kBorn, .birth = request.birth, .pid = process.pid};
+  return Reply(reply, {process.pidfd.get(), callers.get()}) ? Role::kServer : Role::kLeaving;
+}
+
+void ForkServerProcess::BecomeBlank(os::UniqueFd socket, uint32_t report_page) {
+  ends_.socket = std::move(socket);  // closes the server's
+  births_ = {};
+  absl::StatusOr<os::SharedMapping> report = ReportFile::Map(ends_.reports.get(), report_page);
+  if (!report.ok()) ::_exit(127);
+  report_ = *std::move(report);
+}
+
+ForkServerProcess::Role ForkServerProcess::AwaitOrder() {
+  const os::Readiness ready = os::AwaitReadable(ends_.socket.get(), caller_pidfd_.get(), /*block=*/true);
+  if (!ready.socket) return ready.other ? Role::kLeaving : Role::kBlank;
+  char buffer[sizeof(BlankOrder) + kMaxInlineBytes];
+  os::ReceivedMessage message =
+      os::ReceiveMessage(ends_.socket.get(), buffer, sizeof buffer, /*block=*/false);
+  if (message.bytes < 0 && message.error_number == EAGAIN) return Role::kBlank;
+  if (message.bytes < static_cast<ssize_t>(sizeof(BlankOrder))) return Role::kLeaving;
+  BlankOrder order;
+  std::memcpy(&order, buffer, sizeof order);
+  if (order.kind == BlankOrder::kServe) return BecomeServer().ok() ? Role::kServer : Role::kLeaving;
+
+  RunTask(order, std::string_view(buffer, message.bytes).substr(sizeof order), std::move(message.fds));
+}
+
+void ForkServerProcess::RunTask(const BlankOrder& order, std::string_view arguments,
+                                std::vector<os::UniqueFd> fds) {
+  const pid_t caller = ends_.caller;
+  auto& report = *static_cast<ChildReport*>(report_.data());
+  os::SharedMapping long_arguments;
+  if (order.arguments_in_file != 0 && !fds.empty()) {
+    absl::StatusOr<os::SharedMapping> mapping =
+        os::SharedMapping::OfFile(fds.back().get(), order.arguments_bytes);
+    if (!mapping.ok()) {
+      report.BodyFailed(mapping.status());
+      ::_exit(1);
+    }
+    long_arguments = *std::move(mapping);
+    arguments = std::string_view(static_cast<const char*>(long_arguments.data()), long_arguments.bytes());
+    fds.pop_back();
+  }
+  std::vector<int> numbers;
+  for (os::UniqueFd& fd : fds) numbers.push_back(fd.release());
+  // What is the server's is not the task's.
+  ends_ = {};
+  caller_pidfd_.reset();
+
+  ForkedChild::Task task{.body = [&] { return order.function(arguments, numbers); },
+                         .die_with_parent = order.die_with_parent != 0,
+                         .parent = caller,
+                         .mask = order.mask};
+  ForkedChild(report).Live(task);
+}
+
+}  // namespace ko

@@ -1,0 +1,59 @@
+#ifndef KO_PROCESS_FORK_SERVER_PROCESS_H_
+#define KO_PROCESS_FORK_SERVER_PROCESS_H_
+
+#include <sys/types.h>
+
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "ko/os/shared_mapping.h"
+#include "ko/os/sibling.h"
+#include "ko/os/unique_fd.h"
+#include "ko/process/fork_server_protocol.h"
+
+namespace ko {
+
+// The other side of a ForkServer: the server process, and the blank children that it makes, each of which becomes a task or
+// the next server. All of them are children of the caller and leave when it has died (they watch its pidfd) or has closed
+// their socket.
+class ForkServerProcess {
+ public:
+  struct Ends {
+    pid_t caller = 0;
+    os::UniqueFd socket;            // to the caller
+    os::UniqueFd reports;           // the report file
+    uint32_t birth_table_page = 0;  // of it
+  };
+
+  explicit ForkServerProcess(Ends ends) : ends_(std::move(ends)) {}
+
+  // The body of a child that dies with its parent: runs `init`, says that it is ready, and serves until it is not needed any
+  // more. A child that it made leaves from in here.
+  absl::Status Run(absl::FunctionRef<absl::Status()> init);
+
+ private:
+  enum class Role { kServer, kBlank, kLeaving };
+
+  absl::Status WatchCaller();
+  absl::Status BecomeServer();
+  Role Serve();
+  Role Bear(const BirthRequest& request);
+  void BecomeBlank(os::UniqueFd socket, uint32_t report_page);
+  Role AwaitOrder();
+  [[noreturn]] void RunTask(const BlankOrder& order, std::string_view arguments,
+                            std::vector<os::UniqueFd> fds);
+  bool Reply(const ServerReply& reply, absl::Span<const int> fds = {});
+
+  Ends ends_;
+  os::UniqueFd caller_pidfd_;
+  os::SiblingForker forker_;
+  os::SharedMapping births_;  // a server's
+  os::SharedMapping report_;  // a blank child's
+};
+
+}  // namespace ko
+
+#endif  // KO_PROCESS_FORK_SERVER_PROCESS_H_

@@ -1,0 +1,68 @@
+#ifndef KO_PROCESS_FORK_SERVER_PROTOCOL_H_
+#define KO_PROCESS_FORK_SERVER_PROTOCOL_H_
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstdint>
+#include <string_view>
+
+#include "absl/types/span.h"
+#include "ko/process/child_body.h"
+
+// What a ForkServer's caller, its server process and its blank children say to each other.
+//
+//   server -> caller   ServerReply kReady     it has run its init and listens
+//   caller -> server   BirthRequest           one blank child, please
+//   server -> caller   ServerReply kBorn      with two descriptors: its pidfd, the caller's end of its socket
+//                      ServerReply kNotBorn   with the reason
+//   caller -> blank    BlankOrder kRun        become a task; with its arguments and descriptors
+//                      BlankOrder kServe      become the server
+//
+// All of them are sequenced packets: each arrives whole or not at all.
+
+namespace ko {
+
+// What runs in the child, made by ForkServer::Fork for its Function.
+using PackedFunction = BodyResult (*)(std::string_view arguments, absl::Span<const int> fds);
+
+inline constexpr uint32_t kMaxBirths = 64;  // at a time
+
+// In memory that the caller shares with its server: the pids of the children that are asked for and not yet told, written by
+// the kernel, so that those of a server that is killed are known.
+struct BirthTable {
+  std::atomic<pid_t> pids[kMaxBirths];
+  std::atomic<uint32_t> touched;  // by each server, so that the page is there when the kernel writes to it
+};
+
+struct BirthRequest {
+  uint32_t birth;        // the place in the table
+  uint32_t report_page;  // of the report file
+};
+
+struct ServerReply {
+  enum Kind : uint32_t { kReady, kBorn, kNotBorn };
+  Kind kind = kReady;
+  uint32_t birth = 0;
+  pid_t pid = 0;
+  int32_t code = 0;  // of the absl::Status that tells why not
+  char message[128] = {};
+};
+
+struct BlankOrder {
+  enum Kind : uint32_t { kRun, kServe };
+  Kind kind = kRun;
+  uint32_t arguments_in_file = 0;  // the last descriptor; 0: they follow in this message
+  uint64_t arguments_bytes = 0;
+  PackedFunction function = nullptr;
+  sigset_t mask = {};
+  uint32_t die_with_parent = 0;
+};
+
+// Longer arguments travel in a file in memory, so that nobody waits for anybody to read them.
+inline constexpr size_t kMaxInlineBytes = 16 << 10;
+
+}  // namespace ko
+
+#endif  // KO_PROCESS_FORK_SERVER_PROTOCOL_H_

@@ -1,0 +1,87 @@
+#include "ko/process/forked_child.h"
+
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <exception>
+#include <utility>
+
+#include "absl/base/config.h"
+#include "absl/strings/str_cat.h"
+#include "ko/process/flush_output.h"
+
+namespace ko {
+namespace {
+
+constexpr int kStartFailedCode = 127;
+
+template <class Run>
+BodyResult Guarded(Run run) {
+#ifdef ABSL_HAVE_EXCEPTIONS
+  try {
+    return run();
+  } catch (const std::exception& exception) {
+    return BodyResult::FromStatus(absl::UnknownError(absl::StrCat("exception: ", exception.what())));
+  } catch (...) {
+    return BodyResult::FromStatus(absl::UnknownError("exception of a type that is no std::exception"));
+  }
+#else
+  return run();
+#endif
+}
+
+}  // namespace
+
+void ForkedChild::Live(Task& task) {
+  DieWithParent(task);
+  LeaveParentsExitHandlersAlone();
+  if (task.hooks != nullptr) task.hooks->FinishInChild();
+  SetUp(task);
+  ::pthread_sigmask(SIG_SETMASK, &task.mask, nullptr);
+  End(RunBody(task));
+}
+
+void ForkedChild::DieWithParent(const Task& task) {
+  if (!task.die_with_parent) return;
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) FailStart("prctl(PR_SET_PDEATHSIG)", errno);
+  if (::getppid() != task.parent) ::_exit(kStartFailedCode);  // it died before the line above
+}
+
+// exit() runs what was registered with atexit in reverse order, so this one, the first of the child's own, comes after the
+// child's others and before the parent's, and ends the process there.
+void ForkedChild::LeaveParentsExitHandlersAlone() {
+  const auto leave = [](int code, void*) {
+    FlushOutput();
+    ::_exit(code);
+  };
+  if (::on_exit(leave, nullptr) != 0) FailStart("on_exit", ENOMEM);
+}
+
+void ForkedChild::SetUp(Task& task) {
+  if (task.setup == nullptr) return;
+  const BodyResult result = Guarded([&task] { return BodyResult::FromStatus(task.setup()); });
+  if (!result.reason.ok()) End(result);
+}
+
+BodyResult ForkedChild::RunBody(Task& task) {
+  return Guarded([&task] {
+    // What it captured is destroyed as it ends: a file stream, say, is flushed.
+    ChildBody body = std::move(task.body);
+    return body();
+  });
+}
+
+void ForkedChild::FailStart(const char* stage, int error_number) {
+  report_.StartFailed(stage, error_number);
+  ::_exit(kStartFailedCode);
+}
+
+void ForkedChild::End(const BodyResult& result) {
+  if (!result.reason.ok()) report_.BodyFailed(result.reason);
+  FlushOutput();
+  ::_exit(result.exit_code);
+}
+
+}  // namespace ko

@@ -1,0 +1,47 @@
+#ifndef KO_PROCESS_FORKED_CHILD_H_
+#define KO_PROCESS_FORKED_CHILD_H_
+
+#include <sys/types.h>
+
+#include <csignal>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "ko/process/child_body.h"
+#include "ko/process/child_report.h"
+#include "ko/process/fork_hooks_run.h"
+
+namespace ko {
+
+// The life of a forked child, which has no signal handler of its parent's any more. All signals are blocked until Live lets
+// them in.
+class ForkedChild {
+ public:
+  struct Task {
+    ChildBody body;
+    ForkHooksRun* hooks = nullptr;  // to be finished before the set-up
+    absl::AnyInvocable<absl::Status()> setup = nullptr;
+    bool die_with_parent = false;
+    pid_t parent = 0;
+    sigset_t mask = {};  // the one for the body
+  };
+
+  // The report is to stay where it is for the process's whole life.
+  explicit ForkedChild(ChildReport& report) : report_(report) {}
+
+  [[noreturn]] void Live(Task& task);
+
+ private:
+  void DieWithParent(const Task& task);
+  void LeaveParentsExitHandlersAlone();
+  void SetUp(Task& task);
+  BodyResult RunBody(Task& task);
+  [[noreturn]] void FailStart(const char* stage, int error_number);
+  [[noreturn]] void End(const BodyResult& result);
+
+  ChildReport& report_;
+};
+
+}  // namespace ko
+
+#endif  // KO_PROCESS_FORKED_CHILD_H_
