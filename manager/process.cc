@@ -17,6 +17,10 @@ absl::Status StillRunning(absl::Duration timeout, std::string_view what) {
       absl::StrCat("Process: ", what, " after ", absl::FormatDuration(timeout)));
 }
 
+absl::AnyInvocable<void(const ExitEvent&)> OfStatus(absl::AnyInvocable<void(const ExitStatus&)> handler) {
+  return [handler = std::move(handler)](const ExitEvent& exit) mutable { handler(exit.status); };
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<Supervisor>> Process::GetSupervisor() const {
@@ -38,20 +42,24 @@ Process& Process::AddHandler(ProcessHandler handler) {
 
 Process& Process::OnSuccess(absl::AnyInvocable<void()> handler) {
   return AddHandler({ProcessHandler::Event::kSuccess,
-                     [handler = std::move(handler)](const ExitStatus&) mutable { handler(); }});
+                     [handler = std::move(handler)](const ExitEvent&) mutable { handler(); }});
 }
 
 Process& Process::OnError(absl::AnyInvocable<void(const ExitStatus&)> handler) {
-  return AddHandler({ProcessHandler::Event::kError, std::move(handler)});
+  return AddHandler({ProcessHandler::Event::kError, OfStatus(std::move(handler))});
 }
 
 Process& Process::OnExit(absl::AnyInvocable<void(const ExitStatus&)> handler) {
+  return AddHandler({ProcessHandler::Event::kExit, OfStatus(std::move(handler))});
+}
+
+Process& Process::OnExitEvent(absl::AnyInvocable<void(const ExitEvent&)> handler) {
   return AddHandler({ProcessHandler::Event::kExit, std::move(handler)});
 }
 
 Process& Process::OnReady(absl::AnyInvocable<void()> handler) {
   return AddHandler({ProcessHandler::Event::kReady,
-                     [handler = std::move(handler)](const ExitStatus&) mutable { handler(); }});
+                     [handler = std::move(handler)](const ExitEvent&) mutable { handler(); }});
 }
 
 // Here and below: a handler may destroy this handle, and the manager.
@@ -123,6 +131,10 @@ bool Process::IsAlive() const { return record_ != nullptr && record_->state != S
 std::optional<ExitStatus> Process::exit_status() const {
   if (record_ == nullptr || record_->state == State::kRunning) return std::nullopt;
   return record_->status;
+}
+
+std::optional<ExitEvent> Process::exit_event() const {
+  return exit_status().has_value() ? record_->exit : std::nullopt;
 }
 
 int Process::restarts() const { return record_ == nullptr ? 0 : record_->restarts; }

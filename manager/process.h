@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "ko/ipc/shared_memory.h"
+#include "ko/manager/exit_event.h"
 #include "ko/process/exit_status.h"
 #include "ko/process/stop_policy.h"
 
@@ -48,6 +49,8 @@ class Process {
   Process& OnError(absl::AnyInvocable<void(const ExitStatus&)> handler);  // any other end, and a failed start
   Process& OnExit(absl::AnyInvocable<void(const ExitStatus&)> handler);   // both
   Process& OnReady(absl::AnyInvocable<void()> handler);                   // Self::NotifyReady()
+  // As OnExit, with all that is known: attempt, run time, what it used, its last lines, an OOM kill.
+  Process& OnExitEvent(absl::AnyInvocable<void(const ExitEvent&)> handler);
 
   // Waits until the process has ended for good (restarts and the waits between them are not an end); the last status.
   // Handlers of this and other processes run meanwhile. Errors: DeadlineExceeded.
@@ -76,6 +79,7 @@ class Process {
   pid_t pid() const;                              // of the running attempt; 0 where none runs
   bool IsAlive() const;                           // it runs, or will be started again
   std::optional<ExitStatus> exit_status() const;  // of the last attempt; empty while one runs
+  std::optional<ExitEvent> exit_event() const;    // the same with all that is known
   int restarts() const;                           // how many times it was started again
 
  private:

@@ -33,6 +33,10 @@ Process ProcessManager::Spawn(ManagedBody body, RestartPolicy policy) {
   return Process(supervisor_->Start(std::move(body), policy));
 }
 
+Process ProcessManager::Spawn(Command command, RestartPolicy policy) {
+  return Process(supervisor_->Start(std::move(command), policy));
+}
+
 absl::Status ProcessManager::Wait(absl::Duration timeout) {
   const std::shared_ptr<Supervisor> supervisor = supervisor_;  // a handler may destroy or move this manager
   const auto nothing_left = [&] { return supervisor->size() == 0; };

@@ -12,6 +12,7 @@
 #include "ko/manager/process.h"
 #include "ko/manager/restart_policy.h"
 #include "ko/manager/self.h"
+#include "ko/process/command.h"
 #include "ko/process/daemonize.h"
 #include "ko/process/stop_policy.h"
 #include "ko/signals/signal_dispatcher.h"
@@ -52,6 +53,13 @@ class ProcessManager {
   // Keeps `body` running: started again when it ends, as the policy says. A policy that makes no sense (Validate) is a
   // failed start.
   Process Spawn(ManagedBody body, RestartPolicy policy = {});
+
+  // Keeps a command running in the same way. It gets SIGTERM, and dies with the manager, as a body does, and is in
+  // a process group of its own, out of the terminal's reach. Where its output is Stdio::Pipe() the manager reads
+  // it, in Dispatch and Wait, and keeps its end: the last lines come with its ExitEvent and the message of its
+  // ExitStatus. What the command leaves running when it ends writes into a closed pipe. Its standard input cannot
+  // be a pipe. It is never ready.
+  Process Spawn(Command command, RestartPolicy policy = {});
 
   // Waits until no process is left, neither running nor about to be restarted. Errors: DeadlineExceeded; Cancelled, here
   // and in Dispatch, where a handler destroyed the manager.

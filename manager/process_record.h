@@ -10,7 +10,9 @@
 #include "absl/time/time.h"
 #include "ko/ipc/shared_memory.h"
 #include "ko/manager/control_slots.h"
+#include "ko/manager/exit_event.h"
 #include "ko/manager/managed_body.h"
+#include "ko/manager/managed_command.h"
 #include "ko/manager/restart_policy.h"
 #include "ko/process/child.h"
 #include "ko/process/exit_status.h"
@@ -23,7 +25,7 @@ class Supervisor;
 struct ProcessHandler {
   enum class Event { kSuccess, kError, kExit, kReady };
   Event event;
-  absl::AnyInvocable<void(const ExitStatus&)> run;  // kReady: the argument means nothing
+  absl::AnyInvocable<void(const ExitEvent&)> run;  // kReady: the argument means nothing
 
   bool IsFor(const ExitStatus& status) const {
     return event == Event::kExit || event == (status.ok() ? Event::kSuccess : Event::kError);
@@ -42,6 +44,7 @@ struct ProcessRecord {
   std::weak_ptr<Supervisor> supervisor;
   uint64_t id = 0;  // in the order of the first starts
   ManagedBody body;
+  std::optional<ManagedCommand> command;  // runs instead of the body
   std::optional<RestartTracker> restart;  // none: it runs once
   ControlSlotRef control;
   std::shared_ptr<SharedMemory> memory;  // over all attempts, and after the end; null where it never started
@@ -54,6 +57,7 @@ struct ProcessRecord {
   int last_ready_attempt = 0;
   absl::Duration started_at = absl::ZeroDuration();
   std::optional<ExitStatus> status;  // of the last attempt that ended
+  std::optional<ExitEvent> exit;     // all about that
 
   bool stopping = false;                               // asked to end; never restarted
   absl::Duration timer_at = absl::InfiniteDuration();  // the restart, or the end of the grace time

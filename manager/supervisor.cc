@@ -11,6 +11,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "ko/os/terminal_interrupt.h"
 #include "ko/process/fork.h"
 
@@ -22,6 +23,8 @@ constexpr uint64_t kSignalsToken = 0;
 constexpr uint64_t kTimerToken = 1;
 constexpr uint64_t kBellToken = 2;
 constexpr uint64_t kFirstRecordId = 16;
+// A record's id with one of these is its command's standard output or error.
+constexpr uint64_t kOutputTokens[ManagedCommand::kStreams] = {uint64_t{1} << 62, uint64_t{1} << 63};
 
 // How many events a round takes from the kernel.
 constexpr size_t kBatch = 64;
@@ -29,6 +32,9 @@ constexpr size_t kBatch = 64;
 absl::Status ClosedByHandler() {
   return absl::CancelledError("ProcessManager: destroyed by one of its handlers");
 }
+
+// What handlers of readiness are given.
+ExitEvent NoExit() { return {.status = ExitStatus::Exited(0)}; }
 
 }  // namespace
 
@@ -58,8 +64,8 @@ absl::Status Supervisor::EnsureOpen() {
   if (absl::Status added = epoll->Add(timer->fd(), kTimerToken); !added.ok()) return added;
   if (absl::Status added = epoll->Add(bell->fd(), kBellToken); !added.ok()) return added;
 
-  kernel_ = std::make_shared<Kernel>(
-      Kernel{*std::move(epoll), *std::move(timer), *std::move(bell), *std::move(signals)});
+  kernel_ = std::make_shared<Kernel>(Kernel{*std::move(epoll), *std::move(timer), *std::move(bell),
+                                            *std::move(signals), os::OomKills::Open()});
   absl::Status subscribed = SubscribeSignals();
   if (!subscribed.ok()) kernel_.reset();
   RingForUntold();
@@ -77,6 +83,7 @@ absl::Status Supervisor::SubscribeSignals() {
 void Supervisor::DropEverything() {
   for (const auto& [id, record] : records_) {
     record->child.reset();
+    record->command.reset();
     record->supervisor.reset();
   }
   records_.clear();
@@ -98,8 +105,18 @@ void Supervisor::AdoptCurrentProcess() { owner_ = ::getpid(); }
 // --- starting ---------------------------------------------------------------------------------------------------------
 
 std::shared_ptr<ProcessRecord> Supervisor::Start(ManagedBody body, std::optional<RestartPolicy> policy) {
+  return StartRecord(std::make_shared<ProcessRecord>(std::move(body)), policy);
+}
+
+std::shared_ptr<ProcessRecord> Supervisor::Start(Command command, std::optional<RestartPolicy> policy) {
+  auto record = std::make_shared<ProcessRecord>(ManagedBody([] {}));
+  record->command.emplace(std::move(command));
+  return StartRecord(std::move(record), policy);
+}
+
+std::shared_ptr<ProcessRecord> Supervisor::StartRecord(std::shared_ptr<ProcessRecord> record,
+                                                       std::optional<RestartPolicy> policy) {
   absl::Status open = EnsureOpen();
-  auto record = std::make_shared<ProcessRecord>(std::move(body));
   record->supervisor = weak_from_this();
   record->id = next_id_++;
   records_.emplace(record->id, record);
@@ -112,6 +129,10 @@ std::shared_ptr<ProcessRecord> Supervisor::Start(ManagedBody body, std::optional
   };
   if (!open.ok()) return refuse(EMFILE, std::move(open));
   if (!record->body) return refuse(EINVAL, absl::InvalidArgumentError("ProcessManager: the body is empty"));
+  if (record->command.has_value()) {
+    if (absl::Status valid = record->command->Validate(); !valid.ok())
+      return refuse(EINVAL, std::move(valid));
+  }
   if (shutting_down_) return refuse(ECANCELED, absl::CancelledError("ProcessManager: it is shutting down"));
   if (policy.has_value()) {
     if (absl::Status valid = policy->Validate(); !valid.ok()) return refuse(EINVAL, std::move(valid));
@@ -135,23 +156,43 @@ void Supervisor::StartAttempt(const RecordPtr& record) {
   record->state = ProcessRecord::State::kRunning;
   record->started_at = os::MonotonicNow();
   record->ready_announced = false;
+  oom_kills_seen_ = kernel_->oom_kills.Count().value_or(0);
 
-  std::variant<Child, ExitStatus> started = ForkAttempt(record);
+  std::variant<Child, ExitStatus> started = StartProcess(record);
   if (auto* status = std::get_if<ExitStatus>(&started);
       status != nullptr && status->start_error() == EMFILE && fd_limit_.Raise()) {
-    started = ForkAttempt(record);
+    started = StartProcess(record);
   }
   if (auto* status = std::get_if<ExitStatus>(&started)) return OnAttemptEnd(record, std::move(*status));
 
   Child& child = std::get<Child>(started);
-  if (absl::Status added = kernel_->epoll.Add(child.pidfd(), record->id); !added.ok()) {
+  if (absl::Status added = Watch(record, child); !added.ok()) {
     child.Stop({.signal = SIGKILL}).IgnoreError();
     return OnAttemptEnd(record, ExitStatus::NotStarted(ENOSPC, "epoll_ctl").WithReason(std::move(added)));
   }
-  fd_limit_.MakeRoomBeyond(child.pidfd());
   record->pid = child.pid();
   record->child = std::move(child);
   if (record->body.takes_self()) not_ready_.insert(record);
+}
+
+std::variant<Child, ExitStatus> Supervisor::StartProcess(const RecordPtr& record) {
+  return record->command.has_value() ? record->command->Start(fd_limit_.original()) : ForkAttempt(record);
+}
+
+absl::Status Supervisor::Watch(const RecordPtr& record, const Child& child) {
+  if (absl::Status added = kernel_->epoll.Add(child.pidfd(), record->id); !added.ok()) return added;
+  fd_limit_.MakeRoomBeyond(child.pidfd());
+  for (int stream = 0; record->command.has_value() && stream < ManagedCommand::kStreams; ++stream) {
+    const int fd = record->command->fd(stream);
+    if (fd < 0) continue;
+    absl::Status added = kernel_->epoll.Add(fd, record->id | kOutputTokens[stream]);
+    if (!added.ok()) {
+      kernel_->epoll.Remove(child.pidfd());
+      return added;
+    }
+    fd_limit_.MakeRoomBeyond(fd);
+  }
+  return absl::OkStatus();
 }
 
 std::variant<Child, ExitStatus> Supervisor::ForkAttempt(const RecordPtr& record) {
@@ -177,13 +218,15 @@ absl::Status Supervisor::EnterChild(ProcessRecord& record) {
 // --- ending -----------------------------------------------------------------------------------------------------------
 
 void Supervisor::OnAttemptEnd(const RecordPtr& record, ExitStatus status) {
+  ExitEvent exit = TellEnd(*record, std::move(status));
   if (record->child.has_value()) {
     NoticeReady(record);  // it may have been ready, and gone, since the last look
     kernel_->epoll.Remove(record->child->pidfd());
     record->child.reset();
   }
   record->pid = 0;
-  record->status = status;
+  record->status = exit.status;
+  record->exit = exit;
   not_ready_.erase(record);
   SetTimer(*record, absl::InfiniteDuration());
 
@@ -191,15 +234,51 @@ void Supervisor::OnAttemptEnd(const RecordPtr& record, ExitStatus status) {
   if (record->restart.has_value() && !record->stopping && !shutting_down_ && !closed_) {
     const absl::Duration now = os::MonotonicNow();
     const RestartTracker::Decision decision =
-        record->restart->OnEnd(status, now - record->started_at, now, absl::Uniform(random_, 0.0, 1.0));
+        record->restart->OnEnd(exit.status, now - record->started_at, now, absl::Uniform(random_, 0.0, 1.0));
     restart = decision.action == RestartTracker::Action::kRestart;
     if (restart) {
       record->state = ProcessRecord::State::kAwaitingRestart;
       SetTimer(*record, now + decision.delay);
     }
   }
-  events_.push_back({record, ProcessHandler::Event::kExit, std::move(status), /*is_last_exit=*/!restart});
+  events_.push_back({record, ProcessHandler::Event::kExit, std::move(exit), /*is_last_exit=*/!restart});
   if (!restart) EndForGood(record);
+}
+
+// With the child still there, where there was one.
+ExitEvent Supervisor::TellEnd(ProcessRecord& record, ExitStatus status) {
+  ExitEvent exit{.status = std::move(status), .attempt = record.attempt};
+  if (record.child.has_value()) {
+    exit.pid = record.pid;
+    exit.run_time = os::MonotonicNow() - record.started_at;
+    exit.usage = record.child->usage();
+    exit.oom_killed = TakeOomKill(exit.status);
+  }
+  if (record.command.has_value()) {
+    for (int stream = 0; stream < ManagedCommand::kStreams; ++stream) {
+      record.command->Drain(stream);  // what it wrote last
+      CloseOutput(record, stream);
+    }
+    exit.last_lines = record.command->LastLines();
+    if (!exit.status.ok()) {
+      exit.status = exit.status.WithLastOutput(absl::StrJoin(exit.last_lines, "\n"));
+    }
+  }
+  return exit;
+}
+
+// Each kill that the kernel has counted is one attempt's end.
+bool Supervisor::TakeOomKill(const ExitStatus& status) {
+  if (status.term_signal() != SIGKILL || kernel_ == nullptr) return false;
+  if (kernel_->oom_kills.Count().value_or(0) <= oom_kills_seen_) return false;
+  ++oom_kills_seen_;
+  return true;
+}
+
+void Supervisor::CloseOutput(ProcessRecord& record, int stream) {
+  if (kernel_ != nullptr && record.command->fd(stream) >= 0)
+    kernel_->epoll.Remove(record.command->fd(stream));
+  record.command->Close(stream);
 }
 
 void Supervisor::EndForGood(const RecordPtr& record) {
@@ -207,6 +286,7 @@ void Supervisor::EndForGood(const RecordPtr& record) {
   SetTimer(*record, absl::InfiniteDuration());
   control_slots_.Free(std::exchange(record->control, {}));
   record->body = ManagedBody([] {});  // frees what the user's held
+  record->command.reset();
   records_.erase(record->id);
 }
 
@@ -356,8 +436,21 @@ int Supervisor::HandleToken(uint64_t token) {
     case kBellToken:
       return NoticeAllReady();
     default:
-      return ReapIfEnded(token);
+      break;
   }
+  for (int stream = 0; stream < ManagedCommand::kStreams; ++stream) {
+    if ((token & kOutputTokens[stream]) == 0) continue;
+    TakeOutput(token & ~kOutputTokens[stream], stream);
+    return 0;  // nothing that a caller of Dispatch waits for
+  }
+  return ReapIfEnded(token);
+}
+
+void Supervisor::TakeOutput(uint64_t id, int stream) {
+  const auto found = records_.find(id);
+  if (found == records_.end() || !found->second->command.has_value()) return;
+  ProcessRecord& record = *found->second;
+  if (!record.command->Drain(stream)) CloseOutput(record, stream);
 }
 
 int Supervisor::HandleTimers() {
@@ -401,7 +494,7 @@ bool Supervisor::NoticeReady(const RecordPtr& record) {
     return false;
   record->last_ready_attempt = record->attempt;
   not_ready_.erase(record);
-  events_.push_back({record, ProcessHandler::Event::kReady, ExitStatus::Exited(0), /*is_last_exit=*/false});
+  events_.push_back({record, ProcessHandler::Event::kReady, NoExit(), /*is_last_exit=*/false});
   return true;
 }
 
@@ -410,12 +503,12 @@ bool Supervisor::NoticeReady(const RecordPtr& record) {
 void Supervisor::AddHandler(const RecordPtr& record, ProcessHandler handler) {
   auto shared = std::make_shared<ProcessHandler>(std::move(handler));
   if (shared->event == ProcessHandler::Event::kReady) {
-    if (record->ready_announced) callbacks_.push_back([shared] { shared->run(ExitStatus::Exited(0)); });
+    if (record->ready_announced) callbacks_.push_back([shared] { shared->run(NoExit()); });
     if (!record->exit_announced) record->handlers.push_back(std::move(shared));
   } else {
     // Those that come late share an event of their own.
     if (record->exit_announced && record->handlers.empty()) {
-      events_.push_back({record, ProcessHandler::Event::kExit, *record->status, /*is_last_exit=*/true});
+      events_.push_back({record, ProcessHandler::Event::kExit, *record->exit, /*is_last_exit=*/true});
     }
     record->handlers.push_back(std::move(shared));
   }
@@ -458,7 +551,7 @@ void Supervisor::ExpandEvent(Event event) {
   using Kind = ProcessHandler::Event;
   ProcessRecord& record = *event.record;
   const auto call = [&](const std::shared_ptr<ProcessHandler>& handler) {
-    callbacks_.push_back([handler, status = event.status] { handler->run(status); });
+    callbacks_.push_back([handler, exit = event.exit] { handler->run(exit); });
   };
   if (event.kind == Kind::kReady) {
     record.ready_announced = record.last_ready_attempt == record.attempt;
@@ -468,7 +561,7 @@ void Supervisor::ExpandEvent(Event event) {
     return;
   }
   for (const auto& handler : record.handlers) {
-    if (handler->event != Kind::kExit && handler->IsFor(event.status)) call(handler);
+    if (handler->event != Kind::kExit && handler->IsFor(event.exit.status)) call(handler);
   }
   for (const auto& handler : record.handlers) {
     if (handler->event == Kind::kExit) call(handler);

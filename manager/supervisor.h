@@ -20,6 +20,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "ko/manager/control_slots.h"
+#include "ko/manager/exit_event.h"
 #include "ko/manager/managed_body.h"
 #include "ko/manager/memory_slots.h"
 #include "ko/manager/process_record.h"
@@ -29,7 +30,9 @@
 #include "ko/os/epoll.h"
 #include "ko/os/event_fd.h"
 #include "ko/os/fd_limit.h"
+#include "ko/os/oom_kills.h"
 #include "ko/os/timer_fd.h"
+#include "ko/process/command.h"
 #include "ko/process/stop_policy.h"
 #include "ko/signals/signal_dispatcher.h"
 
@@ -48,6 +51,7 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
 
   // A record that runs, or that has ended with NotStarted.
   std::shared_ptr<ProcessRecord> Start(ManagedBody body, std::optional<RestartPolicy> policy);
+  std::shared_ptr<ProcessRecord> Start(Command command, std::optional<RestartPolicy> policy);
 
   // Handles events and runs handlers until `done`, asked after each round, says so: true. False when the deadline is over
   // and what had happened by then is handled. Errors, here and below: Cancelled where a handler closed this.
@@ -92,23 +96,31 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
     os::TimerFd timer;
     os::EventFd bell;
     SignalDispatcher signals;
+    os::OomKills oom_kills;
   };
 
   // What handlers are to be told.
   struct Event {
     RecordPtr record;
     ProcessHandler::Event kind;
-    ExitStatus status;
+    ExitEvent exit;
     bool is_last_exit;
   };
 
   absl::Status SubscribeSignals();
   void DropEverything();
 
+  std::shared_ptr<ProcessRecord> StartRecord(std::shared_ptr<ProcessRecord> record,
+                                             std::optional<RestartPolicy> policy);
   void StartAttempt(const RecordPtr& record);
+  std::variant<Child, ExitStatus> StartProcess(const RecordPtr& record);
   std::variant<Child, ExitStatus> ForkAttempt(const RecordPtr& record);
+  absl::Status Watch(const RecordPtr& record, const Child& child);
   absl::Status EnterChild(ProcessRecord& record);
   void OnAttemptEnd(const RecordPtr& record, ExitStatus status);
+  ExitEvent TellEnd(ProcessRecord& record, ExitStatus status);
+  bool TakeOomKill(const ExitStatus& status);
+  void CloseOutput(ProcessRecord& record, int stream);
   void EndForGood(const RecordPtr& record);
   void EndBetweenAttempts(const RecordPtr& record);
 
@@ -116,6 +128,7 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
   int HandleToken(uint64_t token);
   int HandleTimers();
   int ReapIfEnded(uint64_t id);
+  void TakeOutput(uint64_t id, int stream);
   int NoticeAllReady();
   bool NoticeReady(const RecordPtr& record);
 
@@ -133,6 +146,8 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
   ControlSlots control_slots_;
   MemorySlots memory_slots_;
   absl::BitGen random_;
+
+  uint64_t oom_kills_seen_ = 0;  // of the kernel's counter: those before, and those that are an attempt's end
 
   uint64_t next_id_;
   absl::btree_map<uint64_t, RecordPtr> records_;  // those that have not ended for good, in start order

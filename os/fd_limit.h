@@ -3,6 +3,8 @@
 
 #include <sys/resource.h>
 
+#include <optional>
+
 namespace ko::os {
 
 // This process's limit of open descriptors, raised to what the kernel allows (the hard limit) when it gets
@@ -16,6 +18,8 @@ class FdLimit {
   bool Raise();
   // Gives the process the limit that it had before the first raise.
   void Restore();
+  // That limit, where it was raised.
+  std::optional<rlimit> original() const { return raised_ ? std::optional(original_) : std::nullopt; }
 
  private:
   rlimit original_ = {};

@@ -56,6 +56,7 @@ bool LiftFds(Launch& launch) {
   const absl::Span<PassedFd> fds = launch.plan.fds;
   for (PassedFd& fd : fds) {
     fd.source = ::fcntl(fd.source, F_DUPFD_CLOEXEC, fds.back().target + 1);
+    if (fd.source < 0 && errno == EINVAL) errno = EMFILE;  // the number is beyond the limit
     if (fd.source < 0) return Fail(launch, "fcntl(F_DUPFD_CLOEXEC)");
   }
   return true;

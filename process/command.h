@@ -27,6 +27,8 @@ class Stdio {
   // A copy of an open descriptor of the caller's, who keeps it.
   static Stdio Fd(int fd) { return Stdio(Kind::kFd, {}, fd); }
 
+  bool is_pipe() const { return kind_ == Kind::kPipe; }
+
  private:
   friend class StdioOpener;
   enum class Kind { kInherit, kNull, kPipe, kFile, kAppend, kFd };

@@ -201,6 +201,7 @@ absl::Status CheckOpen(const std::vector<os::PassedFd>& fds) {
 absl::Status ToStatus(const os::StartFailure& failure, const Command& command) {
   const std::string_view stage = failure.stage;
   std::string object = command.argv[0];
+  if (stage == "fcntl(F_DUPFD_CLOEXEC)") object = "inherited fds";
   if (stage == "chdir") object = command.cwd;
   if (stage == "setrlimit") object = "Command::limits";
   if (stage == "setpriority") object = absl::StrCat("nice ", command.nice.value_or(0));
@@ -212,9 +213,24 @@ absl::Status ToStatus(const os::StartFailure& failure, const Command& command) {
   return os::ErrnoStatus(failure.error_number, stage, object);
 }
 
-}  // namespace
+// Of what failed in this process, before there was a child; its message says which it was.
+int ErrnoOf(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+      return EINVAL;
+    case absl::StatusCode::kNotFound:
+      return ENOENT;
+    case absl::StatusCode::kPermissionDenied:
+      return EACCES;
+    case absl::StatusCode::kResourceExhausted:
+      return EMFILE;
+    default:
+      return EIO;
+  }
+}
 
-absl::StatusOr<Child> Exec(const Command& command) {
+// `error_number` is set where the errno of a failure is known.
+absl::StatusOr<Child> Start(const Command& command, int& error_number) {
   if (absl::Status ok = Check(command); !ok.ok()) return ok;
   absl::StatusOr<FdLayout> layout = LayOutFds(command.listen_fds, command.fds);
   if (!layout.ok()) return layout.status();
@@ -271,11 +287,29 @@ absl::StatusOr<Child> Exec(const Command& command) {
   }
 
   std::variant<os::ExecedProcess, os::StartFailure> started = os::VforkExec(plan);
-  if (const auto* failure = std::get_if<os::StartFailure>(&started)) return ToStatus(*failure, command);
+  if (const auto* failure = std::get_if<os::StartFailure>(&started)) {
+    error_number = failure->error_number;
+    return ToStatus(*failure, command);
+  }
   auto& process = std::get<os::ExecedProcess>(started);
   Child child = ChildMaker::Make(process.pid, std::move(process.pidfd));
   for (int i = 0; i < 3; ++i) ChildMaker::SetStdio(child, i, std::move(streams[i].ours));
   return child;
+}
+
+}  // namespace
+
+absl::StatusOr<Child> Exec(const Command& command) {
+  int error_number = 0;
+  return Start(command, error_number);
+}
+
+std::variant<Child, ExitStatus> TryExec(const Command& command) {
+  int error_number = 0;
+  absl::StatusOr<Child> child = Start(command, error_number);
+  if (child.ok()) return *std::move(child);
+  if (error_number == 0) error_number = ErrnoOf(child.status());
+  return ExitStatus::NotStarted(error_number, "exec").WithReason(child.status());
 }
 
 }  // namespace ko

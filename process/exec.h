@@ -1,9 +1,12 @@
 #ifndef KO_PROCESS_EXEC_H_
 #define KO_PROCESS_EXEC_H_
 
+#include <variant>
+
 #include "absl/status/statusor.h"
 #include "ko/process/child.h"
 #include "ko/process/command.h"
+#include "ko/process/exit_status.h"
 
 namespace ko {
 
@@ -23,6 +26,10 @@ namespace ko {
 // NotFound for no such program or folder, PermissionDenied, ResourceExhausted (fds), Unavailable (EAGAIN). Then there is no
 // child.
 absl::StatusOr<Child> Exec(const Command& command);
+
+// The same for supervisors, to which a start that failed is one of the ways in which a process can end: the
+// Child, or an ExitStatus::NotStarted, whose ToStatus() is what Exec would have returned.
+std::variant<Child, ExitStatus> TryExec(const Command& command);
 
 }  // namespace ko
 

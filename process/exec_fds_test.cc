@@ -125,10 +125,43 @@ TEST_F(ExecFdsTest, NumberBeyondTheLimitIsAnError) {
   InChild([&] {
     const rlimit limit = {64, 64};
     ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
-    EXPECT_FALSE(Exec({.argv = {"true"}, .fds = {{.fd = one.get(), .number = 64}}}).ok());
-    EXPECT_FALSE(Exec({.argv = {"true"}, .fds = {{.fd = one.get(), .number = 2147483647}}}).ok());
+    for (const int number : {63, 64, (1 << 30) - 1}) {
+      EXPECT_THAT(Exec({.argv = {"true"}, .fds = {{.fd = one.get(), .number = number}}}),
+                  StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("F_DUPFD")));
+    }
     EXPECT_THAT(Exec({.argv = {"true"}, .fds = {{.fd = one.get(), .number = 62}}})->Wait(), IsOk());
   });
+}
+
+// With any number of free descriptors it is a command that has them, or an error, and afterwards as many are free
+// as before.
+TEST_F(ExecFdsTest, EachNumberOfFreeDescriptorsIsACommandOrAClearError) {
+  bool enough = false;
+  for (int free = 0; free <= 12 && !enough; ++free) {
+    const testing::InChildResult result = InChild([this, free] {
+      const os::UniqueFd one = Open("one");
+      const int lowest = ::dup(0);
+      ::closefrom(lowest);
+      const auto number = static_cast<rlim_t>(lowest + free);
+      const rlimit limit = {number, number};
+      ::setrlimit(RLIMIT_NOFILE, &limit);
+      {
+        absl::StatusOr<Child> child = Exec({.argv = {"/bin/cat", "/proc/self/fd/3"},
+                                            .stdout_to = Stdio::Null(),
+                                            .fds = {{.fd = one.get()}},
+                                            .listen_fds = {{.fd = one.get()}}});
+        if (child.ok()) {
+          EXPECT_THAT(child->Wait(), IsOkAndHolds(ExitStatus::Exited(0)));
+          return "enough";
+        }
+        EXPECT_THAT(child, StatusIs(absl::StatusCode::kResourceExhausted));
+      }
+      for (int i = 0; i < free; ++i) EXPECT_GE(::dup(0), 0) << i << " of " << free;
+      return "";
+    });
+    enough = result.value == "enough";
+  }
+  EXPECT_TRUE(enough);
 }
 
 TEST_F(ExecFdsTest, ListenersComeByTheProtocol) {

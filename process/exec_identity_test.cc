@@ -4,9 +4,11 @@
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <optional>
@@ -17,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "ko/process/exec.h"
+#include "ko/testing/fail_syscall.h"
 #include "ko/testing/in_child.h"
 #include "ko/testing/leaks.h"
 #include "ko/testing/process_state.h"
@@ -126,6 +129,34 @@ TEST_F(ExecUserTest, WorkingDirectoryIsTheNewUsersToEnter) {
   const TempDir folder;  // 0700
   EXPECT_THAT(Exec({.argv = {"true"}, .cwd = folder.path(), .user = "daemon"}),
               StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr(folder.path())));
+}
+
+TEST_F(ExecUserTest, FailureOfEachStepInTheChildIsToldAndReaped) {
+  const struct {
+    long number;
+    Command command;
+    const char* stage;
+  } kSteps[] = {
+      {SYS_setpriority, {.argv = {"true"}, .nice = 5}, "setpriority(nice 5)"},
+      {SYS_sched_setaffinity, {.argv = {"true"}, .cpus = {0}}, "sched_setaffinity(cpus 0)"},
+      {SYS_setgroups, {.argv = {"true"}, .user = "daemon"}, "setgroups(user daemon"},
+      {SYS_setresgid, {.argv = {"true"}, .user = "daemon"}, "setresgid(user daemon"},
+      {SYS_setresuid, {.argv = {"true"}, .user = "daemon"}, "setresuid(user daemon)"},
+      {SYS_prctl, {.argv = {"true"}, .no_new_privs = true}, "prctl(PR_SET_NO_NEW_PRIVS)"},
+  };
+  for (const auto& step : kSteps) {
+    InChild([&step] {
+      // Filters need prctl themselves, so that one is refused with its own argument only.
+      testing::FailSyscall(
+          step.number, EPERM,
+          step.number == SYS_prctl
+              ? std::optional(testing::ArgumentMatch{.index = 0, .mask = ~0u, .value = PR_SET_NO_NEW_PRIVS})
+              : std::nullopt);
+      EXPECT_THAT(Exec(step.command), StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr(step.stage)));
+      EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1);
+      EXPECT_EQ(errno, ECHILD);
+    });
+  }
 }
 
 TEST_F(ExecUserTest, FailedExecIsStillTheReturnedError) {

@@ -37,6 +37,12 @@ ExitStatus ExitStatus::WithReason(absl::Status reason) const {
   return result;
 }
 
+ExitStatus ExitStatus::WithLastOutput(std::string lines) const {
+  ExitStatus result = *this;
+  result.last_output_ = std::move(lines);
+  return result;
+}
+
 std::optional<int> ExitStatus::exit_code() const {
   return kind_ == Kind::kExited ? std::optional<int>(value_) : std::nullopt;
 }
@@ -92,6 +98,7 @@ std::string ExitStatus::ToString() const {
       break;
   }
   if (!reason_.ok()) absl::StrAppend(&text, ": ", reason_.message());
+  if (!last_output_.empty()) absl::StrAppend(&text, "; last output:\n", last_output_);
   return text;
 }
 

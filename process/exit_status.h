@@ -30,6 +30,9 @@ class ExitStatus {
   // escaped it.
   ExitStatus WithReason(absl::Status reason) const;
 
+  // The same end with the last lines of what the process printed, for the messages.
+  ExitStatus WithLastOutput(std::string lines) const;
+
   bool ok() const { return kind_ == Kind::kExited && value_ == 0; }
   std::optional<int> exit_code() const;    // where it exited
   std::optional<int> term_signal() const;  // where a signal killed it
@@ -41,10 +44,11 @@ class ExitStatus {
   // started, and Unknown for an exit code, with ToString() as the message.
   absl::Status ToStatus() const;
   // "exited with code 3", "killed by SIGSEGV (core dumped)", "not started: fork: Cannot allocate memory
-  // [ENOMEM]", followed by ": " and the reason's message where there is one.
+  // [ENOMEM]", followed by ": " and the reason's message where there is one, and by "; last output:" and the
+  // lines, each in a line of its own, where there are any.
   std::string ToString() const;
 
-  // The reason is not compared.
+  // Neither the reason nor the output is compared.
   friend bool operator==(const ExitStatus& a, const ExitStatus& b) {
     return a.kind_ == b.kind_ && a.value_ == b.value_ && a.core_dumped_ == b.core_dumped_;
   }
@@ -62,6 +66,7 @@ class ExitStatus {
   bool core_dumped_;
   absl::Status reason_;
   std::string stage_;
+  std::string last_output_;
 };
 
 // "SIGTERM", "SIGRTMIN+3", or "signal 99" for a number that is none.

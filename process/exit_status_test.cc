@@ -116,5 +116,15 @@ TEST(SignalName, NamesEveryKindOfNumber) {
   EXPECT_EQ(SignalName(-1), "signal -1");
 }
 
+TEST(ExitStatusTest, LastOutputIsPartOfTheMessagesAlone) {
+  const ExitStatus status = ExitStatus::Exited(3).WithLastOutput("cannot open x\ngiving up");
+  EXPECT_EQ(status.ToString(), "exited with code 3; last output:\ncannot open x\ngiving up");
+  EXPECT_EQ(status.ToStatus().message(), status.ToString());
+  EXPECT_EQ(status.ToStatus().code(), absl::StatusCode::kUnknown);
+  EXPECT_EQ(status, ExitStatus::Exited(3));
+  EXPECT_EQ(ExitStatus::Exited(3).WithLastOutput("").ToString(), "exited with code 3");
+  EXPECT_TRUE(ExitStatus::Exited(0).WithLastOutput("done").ToStatus().ok());
+}
+
 }  // namespace
 }  // namespace ko

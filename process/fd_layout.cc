@@ -12,6 +12,7 @@ namespace ko {
 namespace {
 
 constexpr int kFirst = 3;
+constexpr int kEnd = 1 << 30;          // beyond any limit of the kernel's
 constexpr size_t kMaxNameBytes = 255;  // systemd's own
 
 absl::Status Invalid(std::string_view field, std::string_view what) {
@@ -39,6 +40,7 @@ absl::Status Check(const InheritedFd& fd) {
   if (fd.number != -1 && fd.number < kFirst) {
     return Invalid("fds", absl::StrCat("number ", fd.number, " is below 3"));
   }
+  if (fd.number >= kEnd) return Invalid("fds", absl::StrCat("number ", fd.number, " is beyond any limit"));
   if (!IsVariable(fd.variable)) return Invalid("fds", "a variable's name has a '=' or a NUL byte");
   return absl::OkStatus();
 }

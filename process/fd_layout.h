@@ -22,7 +22,7 @@ struct FdLayout {
 };
 
 // Listening sockets are numbered from 3 on; then those with a number of their own, then the others, each the
-// lowest that is free. Pure. Errors: InvalidArgument for a number below 3 or taken twice, a descriptor that is
+// lowest that is free. Pure. Errors: InvalidArgument for a number below 3, beyond any limit, or taken twice, a descriptor that is
 // negative, a name or variable that cannot be one.
 absl::StatusOr<FdLayout> LayOutFds(absl::Span<const ListenFd> listen_fds, absl::Span<const InheritedFd> fds);
 

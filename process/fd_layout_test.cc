@@ -57,6 +57,7 @@ TEST(FdLayoutTest, WhatCannotBeIsRefusedAndNamed) {
       {{{.fd = 5, .name = std::string(256, 'x')}}, {}, "cannot be a name"},
       {{}, {{.fd = -7}}, "fds: -7"},
       {{}, {{.fd = 5, .number = 2}}, "number 2 is below 3"},
+      {{}, {{.fd = 5, .number = 2147483647}}, "number 2147483647 is beyond any limit"},
       {{}, {{.fd = 5, .number = -2}}, "number -2 is below 3"},
       {{}, {{.fd = 5, .number = 8}, {.fd = 6, .number = 8}}, "number 8 is taken twice"},
       {{{.fd = 5}}, {{.fd = 6, .number = 3}}, "number 3 is taken twice"},

@@ -1,5 +1,6 @@
 #include "ko/process/init.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sched.h>
@@ -10,12 +11,14 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <optional>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "ko/os/unique_fd.h"
 #include "ko/process/fork.h"
 #include "ko/testing/gate.h"
 #include "ko/testing/in_child.h"
@@ -120,6 +123,36 @@ TEST_F(InitTest, SignalsArePassedOnToMain) {
                   IsOkAndHolds(ExitStatus::Exited(0)))
           << signo;
     }
+  });
+}
+
+TEST_F(InitTest, CtrlCReachesMainOnce) {
+  InChild([] {
+    ::setsid();
+    const os::UniqueFd terminal(::posix_openpt(O_RDWR | O_NOCTTY));
+    ASSERT_TRUE(terminal.valid());
+    ASSERT_EQ(::grantpt(terminal.get()), 0);
+    ASSERT_EQ(::unlockpt(terminal.get()), 0);
+    const os::UniqueFd controlling(::open(::ptsname(terminal.get()), O_RDWR));
+    ASSERT_TRUE(controlling.valid());
+    EXPECT_THAT(RunAsInit([&terminal] {
+                  sigset_t set, pending;
+                  ::sigemptyset(&set);
+                  ::sigaddset(&set, SIGINT);
+                  ::sigaddset(&set, SIGUSR1);
+                  ::sigprocmask(SIG_BLOCK, &set, nullptr);
+                  EXPECT_EQ(::write(terminal.get(), "\x03", 1), 1);
+                  siginfo_t info;
+                  EXPECT_EQ(::sigwaitinfo(&set, &info), SIGINT);
+                  EXPECT_EQ(info.si_code, SI_KERNEL);
+                  // Signals are read in the order of their numbers: after this one it has seen the other.
+                  ::kill(::getppid(), SIGUSR1);
+                  EXPECT_EQ(::sigwaitinfo(&set, &info), SIGUSR1);
+                  ::sigpending(&pending);
+                  EXPECT_FALSE(::sigismember(&pending, SIGINT));
+                }),
+                IsOkAndHolds(ExitStatus::Exited(0)));
+    ::signal(SIGHUP, SIG_IGN);  // from the terminal, as it goes
   });
 }
 

@@ -26,16 +26,13 @@ absl::StatusOr<OutputDrain> OutputDrain::Create(os::UniqueFd fd) {
 }
 
 absl::StatusOr<OutputDrain::State> OutputDrain::Drain(OutputTail& tail) {
-  if (!fd_.valid()) return absl::FailedPreconditionError("OutputDrain: it has ended, or was moved from");
+  if (!fd_.valid()) return absl::FailedPreconditionError("OutputDrain: it was moved from");
   char buffer[16 << 10];
   for (size_t round = 0; round < kRoundBytes;) {
     const ssize_t size = os::RetryEintr([&] { return ::read(fd_.get(), buffer, sizeof buffer); });
     if (size < 0 && errno == EAGAIN) return State::kEmptied;
     if (size < 0) return os::ErrnoStatus(errno, "read", "a command's output");
-    if (size == 0) {
-      fd_.reset();
-      return State::kEnded;
-    }
+    if (size == 0) return State::kEnded;
     tail.Append(std::string_view(buffer, static_cast<size_t>(size)));
     round += static_cast<size_t>(size);
   }

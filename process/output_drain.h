@@ -25,12 +25,12 @@ class OutputDrain {
   enum class State {
     kEmptied,  // for now
     kMore,     // a round's share was read: call again, after what else there is to do
-    kEnded,    // no writer is left; fd() is closed
+    kEnded,    // no writer is left, and nothing will come; fd() stays readable and open
   };
   // A round reads up to 256 KiB, so that one that prints without pause does not keep its loop from the rest.
   absl::StatusOr<State> Drain(OutputTail& tail);
 
-  int fd() const { return fd_.get(); }  // -1 when it has ended
+  int fd() const { return fd_.get(); }
 
  private:
   explicit OutputDrain(os::UniqueFd fd) : fd_(std::move(fd)) {}
