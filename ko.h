@@ -19,6 +19,8 @@
 #include "ko/process/exec.h"
 #include "ko/process/exit_status.h"
 #include "ko/process/fork.h"
+#include "ko/process/fork_server.h"
+#include "ko/process/passed_fd.h"
 #include "ko/process/stop_policy.h"
 #include "ko/proctitle/process_title.h"
 #include "ko/signals/signal_dispatcher.h"

@@ -51,6 +51,7 @@ std::variant<Child, ExitStatus> TryFork(ChildBody body, ForkOptions options) {
         process != nullptr && process->pid == 0) {
       os::ResetSignalHandlers();
       ForkedChild child(*static_cast<ChildReport*>(report->data()));
+      child.LeaveParentsExitHandlersAlone();
       ForkedChild::Task task{.body = std::move(body),
                              .setup = std::move(options.setup),
                              .die_with_parent = options.die_with_parent,
