@@ -1,13 +1,19 @@
-// What a child costs: from the call to its reaped status. `rss_mb` is the memory that the caller has touched, which fork
-// copies the page tables of and exec does not.
+// What a child costs. ForkWait: from the call to its reaped status. ForkBody: from the call to the first line of the body.
+// `rss_mb` is the memory that the caller has touched, which fork copies the page tables of and exec does not.
+// `fork_server` was started before there was any, and has one spare child; `fork_server_cold` has none.
 
 #include <spawn.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <cstring>
+#include <new>
 #include <string>
+#include <utility>
 
 #include "benchmark/benchmark.h"
 #include "ko/ko.h"
@@ -55,6 +61,17 @@ void Ko(benchmark::State& state) {
   }
 }
 
+int ReturnSeven() { return 7; }
+
+void ForkServerWait(benchmark::State& state, const ko::ForkServer& server) {
+  const Ballast ballast(state.range(0));
+  for (auto _ : state) {
+    absl::StatusOr<ko::Child> child = server.Fork<&ReturnSeven>();
+    Check(state,
+          child.ok() && child->Wait().value_or(ko::ExitStatus::Unknown()) == ko::ExitStatus::Exited(7));
+  }
+}
+
 void KoManager(benchmark::State& state) {
   const Ballast ballast(state.range(0));
   ko::ProcessManager manager;
@@ -76,6 +93,20 @@ void PosixSpawn(benchmark::State& state) {
   }
 }
 
+void VforkExec(benchmark::State& state) {
+  const Ballast ballast(state.range(0));
+  const char* const argv[] = {"/bin/true", nullptr};
+  for (auto _ : state) {
+    const pid_t pid = ::vfork();
+    if (pid == 0) {
+      ::execve(argv[0], const_cast<char**>(argv), environ);
+      ::_exit(127);
+    }
+    int status = 1;
+    Check(state, ::waitpid(pid, &status, 0) == pid && status == 0);
+  }
+}
+
 void KoExec(benchmark::State& state) {
   const Ballast ballast(state.range(0));
   const ko::Command command{.argv = {"/bin/true"}};
@@ -85,23 +116,96 @@ void KoExec(benchmark::State& state) {
   }
 }
 
-void Register(const char* contender, void (*run)(benchmark::State&)) {
-  benchmark::RegisterBenchmark((std::string("ForkWait/") + contender).c_str(), run)
+// When a body's first line ran, by its own word, in memory that it shares with the caller.
+std::atomic<int64_t>* body_began = nullptr;
+
+int64_t NowNanoseconds() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
+void NoteBegin() { body_began->store(NowNanoseconds(), std::memory_order_relaxed); }
+
+// `cycle` makes a child that calls NoteBegin, and waits for its end.
+template <class Cycle>
+void TimeToBody(benchmark::State& state, Cycle cycle) {
+  const Ballast ballast(state.range(0));
+  for (auto _ : state) {
+    const int64_t begin = NowNanoseconds();
+    Check(state, cycle());
+    state.SetIterationTime(static_cast<double>(body_began->load(std::memory_order_relaxed) - begin) * 1e-9);
+    ::usleep(1000);  // outside of the time: a spare's successor is forked meanwhile, for all contenders alike
+  }
+}
+
+void RawForkBody(benchmark::State& state) {
+  TimeToBody(state, [] {
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      NoteBegin();
+      ::_exit(0);
+    }
+    int status = 1;
+    return ::waitpid(pid, &status, 0) == pid && status == 0;
+  });
+}
+
+bool EndsWell(absl::StatusOr<ko::Child> child) {
+  return child.ok() && child->Wait().value_or(ko::ExitStatus::Unknown()).ok();
+}
+
+void KoBody(benchmark::State& state) {
+  TimeToBody(state, [] { return EndsWell(ko::Fork(NoteBegin)); });
+}
+
+void ForkServerBody(benchmark::State& state, const ko::ForkServer& server) {
+  TimeToBody(state, [&server] { return EndsWell(server.Fork<&NoteBegin>()); });
+}
+
+template <class Run>
+benchmark::internal::Benchmark* Register(const std::string& name, Run run) {
+  return benchmark::RegisterBenchmark(name.c_str(), run)
       ->ArgName("rss_mb")
       ->Arg(0)
       ->Arg(256)
-      ->Unit(benchmark::kMicrosecond)
-      ->UseRealTime();
+      ->Arg(1024)
+      ->Arg(4096)
+      ->Unit(benchmark::kMicrosecond);
+}
+
+template <class Run>
+void RegisterWait(const char* contender, Run run) {
+  Register(std::string("ForkWait/") + contender, run)->UseRealTime();
+}
+
+template <class Run>
+void RegisterBody(const char* contender, Run run) {
+  Register(std::string("ForkBody/") + contender, run)->UseManualTime();
+}
+
+ko::ForkServer StartServer(int spares) {
+  ko::ForkServerOptions options;
+  options.spares = spares;
+  return ko::ForkServer::Start(std::move(options)).value();
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  Register("raw_fork", RawFork);
-  Register("ko", Ko);
-  Register("ko_manager", KoManager);
-  Register("posix_spawn", PosixSpawn);
-  Register("ko_exec", KoExec);
+  void* const page = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) return 1;
+  body_began = new (page) std::atomic<int64_t>(0);
+  // Early: before there is any ballast.
+  const ko::ForkServer server = StartServer(1), cold_server = StartServer(0);
+
+  RegisterWait("raw_fork", RawFork);
+  RegisterWait("ko", Ko);
+  RegisterWait("ko_manager", KoManager);
+  RegisterWait("fork_server", [&](benchmark::State& state) { ForkServerWait(state, server); });
+  RegisterWait("fork_server_cold", [&](benchmark::State& state) { ForkServerWait(state, cold_server); });
+  RegisterWait("vfork_exec", VforkExec);
+  RegisterWait("posix_spawn", PosixSpawn);
+  RegisterWait("ko_exec", KoExec);
+  RegisterBody("raw_fork", RawForkBody);
+  RegisterBody("ko", KoBody);
+  RegisterBody("fork_server", [&](benchmark::State& state) { ForkServerBody(state, server); });
+  RegisterBody("fork_server_cold", [&](benchmark::State& state) { ForkServerBody(state, cold_server); });
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   benchmark::RunSpecifiedBenchmarks();

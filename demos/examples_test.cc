@@ -82,5 +82,13 @@ TEST_F(ExamplesTest, DaemonHasATitleAndLeavesOnSigterm) {
   EXPECT_THAT(testing::ReadFile(log), EndsWith("The daemon is leaving\n"));
 }
 
+TEST_F(ExamplesTest, ForkServerPrintsBothCosts) {
+  const auto result = RunDemo({"run", "fork_server", "--memory_mb=16", "--workers=20"});
+  EXPECT_TRUE(result.status.ok()) << result.err;
+  EXPECT_THAT(result.out,
+              ContainsRegex("Fork: +20 workers, [0-9]+ us each\nForkServer: 20 workers, [0-9]+ us each\n"));
+  EXPECT_EQ(RunDemo({"run", "fork_server", "--workers=0"}).status, ExitStatus::Exited(2));
+}
+
 }  // namespace
 }  // namespace ko::demos

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "demos/daemon/daemon.h"
+#include "demos/fork_server/fork_server.h"
 #include "demos/hello/hello.h"
 #include "demos/host/host.h"
 #include "demos/respawn/respawn.h"
@@ -26,5 +27,6 @@ int main(int argc, char** argv) {
   demos.push_back(std::make_unique<ko::demos::Daemon>());
   demos.push_back(std::make_unique<ko::demos::Respawn>());
   demos.push_back(std::make_unique<ko::demos::Workers>());
+  demos.push_back(std::make_unique<ko::demos::ForkServerDemo>());
   return ko::demos::RunHost(std::move(demos), std::vector<std::string>(argv + 1, argv + argc));
 }

@@ -61,6 +61,7 @@ std::variant<Child, ExitStatus> TryFork(ChildBody body, ForkOptions options) {
         process != nullptr && process->pid == 0) {
       os::ResetSignalHandlers();
       ForkedChild child(*static_cast<ChildReport*>(report->data()));
+      child.LeaveParentsExitHandlersAlone();
       ForkedChild::Task task{.body = std::move(body),
                              .hooks = &hooks,
                              .setup = std::move(options.setup),

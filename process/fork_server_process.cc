@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <string>
 #include <utility>
 #include <variant>
@@ -121,6 +122,15 @@ void ForkServerProcess::BecomeBlank(os::UniqueFd socket, uint32_t report_page) {
   absl::StatusOr<os::SharedMapping> report = ReportFile::Map(ends_.reports.get(), report_page);
   if (!report.ok()) ::_exit(127);
   report_ = *std::move(report);
+  ForkedChild(*static_cast<ChildReport*>(report_.data())).LeaveParentsExitHandlersAlone();
+  // A new process pays for the first touch of each page. What an order needs is touched while nobody waits for it.
+  BlankOrder none;
+  os::ReceiveMessage(/*socket=*/-1, &none, sizeof none, /*block=*/false);
+  ChildBody([] {})();
+  sigset_t mask;
+  ::pthread_sigmask(SIG_BLOCK, nullptr, &mask);
+  timespec now;
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
 }
 
 ForkServerProcess::Role ForkServerProcess::AwaitOrder() {

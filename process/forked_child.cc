@@ -34,9 +34,18 @@ BodyResult Guarded(Run run) {
 
 }  // namespace
 
+// exit() runs what was registered with atexit in reverse order, so this one, the first of the child's own, comes after the
+// child's others and before the parent's, and ends the process there.
+void ForkedChild::LeaveParentsExitHandlersAlone() {
+  const auto leave = [](int code, void*) {
+    FlushOutput();
+    ::_exit(code);
+  };
+  if (::on_exit(leave, nullptr) != 0) FailStart("on_exit", ENOMEM);
+}
+
 void ForkedChild::Live(Task& task) {
   DieWithParent(task);
-  LeaveParentsExitHandlersAlone();
   if (task.hooks != nullptr) task.hooks->FinishInChild();
   SetUp(task);
   ::pthread_sigmask(SIG_SETMASK, &task.mask, nullptr);
@@ -47,16 +56,6 @@ void ForkedChild::DieWithParent(const Task& task) {
   if (!task.die_with_parent) return;
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) FailStart("prctl(PR_SET_PDEATHSIG)", errno);
   if (::getppid() != task.parent) ::_exit(kStartFailedCode);  // it died before the line above
-}
-
-// exit() runs what was registered with atexit in reverse order, so this one, the first of the child's own, comes after the
-// child's others and before the parent's, and ends the process there.
-void ForkedChild::LeaveParentsExitHandlersAlone() {
-  const auto leave = [](int code, void*) {
-    FlushOutput();
-    ::_exit(code);
-  };
-  if (::on_exit(leave, nullptr) != 0) FailStart("on_exit", ENOMEM);
 }
 
 void ForkedChild::SetUp(Task& task) {

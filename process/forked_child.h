@@ -13,8 +13,8 @@
 
 namespace ko {
 
-// The life of a forked child, which has no signal handler of its parent's any more. All signals are blocked until Live lets
-// them in.
+// The life of a forked child, which has no signal handler of its parent's any more: LeaveParentsExitHandlersAlone, then Live.
+// All signals are blocked until Live lets them in.
 class ForkedChild {
  public:
   struct Task {
@@ -29,11 +29,12 @@ class ForkedChild {
   // The report is to stay where it is for the process's whole life.
   explicit ForkedChild(ChildReport& report) : report_(report) {}
 
+  void LeaveParentsExitHandlersAlone();
+
   [[noreturn]] void Live(Task& task);
 
  private:
   void DieWithParent(const Task& task);
-  void LeaveParentsExitHandlersAlone();
   void SetUp(Task& task);
   BodyResult RunBody(Task& task);
   [[noreturn]] void FailStart(const char* stage, int error_number);
