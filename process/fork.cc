@@ -6,18 +6,17 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
-#include <exception>
 #include <utility>
 #include <variant>
 
 #include "absl/base/config.h"
-#include "absl/strings/str_cat.h"
 #include "ko/os/fork.h"
 #include "ko/os/shared_mapping.h"
 #include "ko/os/signal_mask.h"
 #include "ko/os/threads.h"
 #include "ko/process/child_maker.h"
 #include "ko/process/child_report.h"
+#include "ko/process/exception_status.h"
 #include "ko/process/flush_output.h"
 
 namespace ko {
@@ -76,10 +75,8 @@ class ForkedChild {
 #ifdef ABSL_HAVE_EXCEPTIONS
     try {
       return run();
-    } catch (const std::exception& exception) {
-      return BodyResult::FromStatus(absl::UnknownError(absl::StrCat("exception: ", exception.what())));
     } catch (...) {
-      return BodyResult::FromStatus(absl::UnknownError("exception of a type that is no std::exception"));
+      return BodyResult::FromStatus(StatusOfCurrentException());
     }
 #else
     return run();
