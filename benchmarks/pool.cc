@@ -171,12 +171,12 @@ void ThroughputThreadPool(benchmark::State& state) {
 // A script measures itself: starting an interpreter is not what is compared.
 void ThroughputPython(benchmark::State& state) {
   const std::string script =
-      "import time\n"
+      "import multiprocessing, time\n"
       "from concurrent.futures import ProcessPoolExecutor\n"
       "def empty(x): return x\n"
       "with ProcessPoolExecutor(" +
       std::to_string(Workers()) +
-      ") as pool:\n"
+      ", multiprocessing.get_context(\"fork\")) as pool:\n"
       "  list(pool.map(empty, range(100)))\n"
       "  start = time.perf_counter()\n"
       "  list(pool.map(empty, range(5000), chunksize=" +

@@ -320,9 +320,15 @@ bool PoolCore::IsDone(const PendingTask& task) const {
   return StateOf(slot).phase() == TaskPhase::kDone;
 }
 
-bool PoolCore::MaySpin() const {
+bool PoolCore::MaySpin(const PendingTask& task) const {
   const uint32_t workers = segment_->geometry().workers;
-  return workers - segment_->header().asleep.Count(workers) < os::ProcessorCount();
+  const PoolHeader& header = segment_->header();
+  // The processors are the workers' first.
+  if (workers - header.asleep.Count(workers) >= os::ProcessorCount()) return false;
+  // One that has to be woken first takes longer, and may want this very processor.
+  const uint32_t slot = task.slot.load(std::memory_order_acquire);
+  return slot == PendingTask::kNone || StateOf(slot).phase() != TaskPhase::kQueued ||
+         !header.looking.Empty(workers);
 }
 
 bool PoolCore::AwaitAny(absl::Span<PendingTask* const> tasks, const os::Deadline& deadline) {
@@ -330,9 +336,9 @@ bool PoolCore::AwaitAny(absl::Span<PendingTask* const> tasks, const os::Deadline
   const auto any_done = [&] {
     return std::any_of(tasks.begin(), tasks.end(), [this](const PendingTask* task) { return IsDone(*task); });
   };
-  if (any_done()) return true;
+  if (tasks.empty() || any_done()) return true;
   if (!CheckProcess().ok()) return false;
-  if (!deadline.expired() && MaySpin() && SpinUntil(any_done)) return true;
+  if (!deadline.expired() && MaySpin(*tasks.front()) && SpinUntil(any_done)) return true;
   while (!any_done()) {
     if (deadline.expired()) return false;
     os::FutexWaitList waits;

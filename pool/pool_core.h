@@ -108,7 +108,7 @@ class PoolCore {
   bool HasUnfinished() ABSL_LOCKS_EXCLUDED(mutex_);
   TaskState StateOf(uint32_t slot) const;
 
-  bool MaySpin() const;
+  bool MaySpin(const PendingTask& task) const;
   // Whether the supervisor lives. Adds its word to what is slept on.
   bool AwaitSupervisor(os::FutexWaitList& waits);
   bool SupervisorLives() const;
