@@ -18,7 +18,6 @@
 #include "ko/pool/pool_options.h"
 #include "ko/testing/in_child.h"
 #include "ko/testing/leaks.h"
-#include "ko/testing/process_state.h"
 #include "ko/testing/status_matchers.h"
 
 namespace ko {
