@@ -11,6 +11,9 @@ namespace ko::pool {
 namespace {
 
 constexpr size_t kMostChunkBytes = size_t{1} << 20;
+// As many as can be waited for together; of quick ones so many that all are seldom done at once.
+constexpr size_t kMostChunks = PoolCore::kMostAwaited;
+constexpr size_t kMostQuickChunks = 768;
 
 }  // namespace
 
@@ -36,8 +39,8 @@ void MapRun::Run() {
 }
 
 void MapRun::Refill() {
-  // As many as can be waited for together.
-  while (in_flight_.size() < PoolCore::kMostAwaited) {
+  const size_t most = policy_.IsQuick() ? kMostQuickChunks : kMostChunks;
+  while (in_flight_.size() < most) {
     std::optional<Range> range = NextRange();
     if (!range.has_value()) return;
     size_t bytes = 0;
@@ -105,7 +108,8 @@ void MapRun::Await() {
   // Where chunks take less than a wake-up does, the first half of them is not worth one: the workers have the other.
   const size_t skipped = policy_.IsQuick() ? in_flight_.size() / 2 : 0;
   std::vector<PendingTask*> tasks;
-  for (size_t i = skipped; i < in_flight_.size(); ++i) tasks.push_back(&in_flight_[i]->task);
+  for (size_t i = skipped; i < in_flight_.size() && tasks.size() < PoolCore::kMostAwaited; ++i)
+    tasks.push_back(&in_flight_[i]->task);
   core_.AwaitAny(tasks, os::Deadline::After(absl::InfiniteDuration()));
 }
 

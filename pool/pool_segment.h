@@ -55,6 +55,7 @@ static_assert(sizeof(TaskSlot) == 512);
 struct alignas(64) WorkerSlot {
   std::atomic<uint32_t> bell;  // a worker sleeps on it
   std::atomic<int32_t> pid;
+  std::atomic<uint32_t> was_useful;  // it has taken a task
 };
 
 // One bit for each worker.

@@ -133,11 +133,10 @@ void PoolSupervisor::Bury(uint32_t index, const ExitStatus& status) {
   header.asleep.Remove(index);
   header.looking.Remove(index);
   segment_->worker(index).pid.store(0, std::memory_order_relaxed);
-  bool had_task = false;
-  for (uint32_t task = 0; task < segment_->geometry().tasks; ++task)
-    had_task |= BuryTask(task, index, status);
+  for (uint32_t task = 0; task < segment_->geometry().tasks; ++task) BuryTask(task, index, status);
   Worker& worker = workers_[index];
-  worker.deaths_in_a_row = had_task || status.ok() ? 0 : worker.deaths_in_a_row + 1;
+  const bool was_useful = segment_->worker(index).was_useful.exchange(0, std::memory_order_relaxed) != 0;
+  worker.deaths_in_a_row = was_useful ? 0 : worker.deaths_in_a_row + 1;
   worker.restart_at = os::MonotonicNow();
   if (worker.deaths_in_a_row >= kDeathsInARow) worker.restart_at += kRestartPause;
   // What it was about to wake, or had been woken for.
@@ -145,12 +144,12 @@ void PoolSupervisor::Bury(uint32_t index, const ExitStatus& status) {
   WakeAllForRoom(*segment_);
 }
 
-bool PoolSupervisor::BuryTask(uint32_t task, uint32_t worker, const ExitStatus& status) {
+void PoolSupervisor::BuryTask(uint32_t task, uint32_t worker, const ExitStatus& status) {
   TaskSlot& slot = segment_->task(task);
   uint32_t seen = slot.state.load(std::memory_order_acquire);
   if (TaskState(seen).phase() == TaskPhase::kDone && TaskState(seen).awaited()) {
     WakeAwaiting(slot);  // this worker may have died before it did
-    return false;
+    return;
   }
   for (TaskState state(seen); state.HasWorker() && state.worker() == worker; state = TaskState(seen)) {
     bool again = false;
@@ -183,9 +182,8 @@ bool PoolSupervisor::BuryTask(uint32_t task, uint32_t worker, const ExitStatus& 
     } else if (state.awaited()) {
       WakeAwaiting(slot);
     }
-    return true;
+    return;
   }
-  return false;
 }
 
 void PoolSupervisor::EndOverdue() {

@@ -46,7 +46,7 @@ class PoolSupervisor {
   struct Worker {
     std::optional<Child> child;
     absl::Duration restart_at = absl::InfiniteDuration();  // while there is none
-    int deaths_in_a_row = 0;                               // without a task
+    int deaths_in_a_row = 0;                               // without a task taken
   };
 
   absl::Status Start(uint32_t index);
@@ -54,8 +54,7 @@ class PoolSupervisor {
   // Returns after the next thing has happened. False where the parent has died.
   absl::StatusOr<bool> Await();
   void Bury(uint32_t index, const ExitStatus& status);
-  // Whether it had one.
-  bool BuryTask(uint32_t task, uint32_t worker, const ExitStatus& status);
+  void BuryTask(uint32_t task, uint32_t worker, const ExitStatus& status);
   void EndOverdue();
   void KillAll();
   bool HasWorkers() const;

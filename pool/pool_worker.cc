@@ -69,6 +69,7 @@ void PoolWorker::Sleep() {
 }
 
 uint32_t PoolWorker::RunTask(uint32_t task) {
+  segment_->worker(index_).was_useful.store(1, std::memory_order_relaxed);
   TaskSlot& slot = segment_->task(task);
   TaskRun run(*segment_, task, bell_);
   const bool timed = slot.timed.load(std::memory_order_relaxed) != 0;
