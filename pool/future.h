@@ -54,12 +54,12 @@ class Future {
   Future(Future&& other) noexcept
       : core_(std::move(other.core_)),
         task_(std::move(other.task_)),
-        error_(std::exchange(other.error_, NoTask())) {}
+        error_(std::exchange(other.error_, absl::OkStatus())) {}
   Future& operator=(Future&& other) noexcept {
     Future old(std::move(*this));
     core_ = std::move(other.core_);
     task_ = std::move(other.task_);
-    error_ = std::exchange(other.error_, NoTask());
+    error_ = std::exchange(other.error_, absl::OkStatus());
     return *this;
   }
   ~Future() {
@@ -67,7 +67,7 @@ class Future {
   }
 
   // Whether there is a result to get: false after Get, and when moved from.
-  bool valid() const { return task_ != nullptr || !absl::IsFailedPrecondition(error_); }
+  bool valid() const { return task_ != nullptr || !error_.ok(); }
 
   // Whether Get answers at once.
   bool ready() const { return task_ == nullptr || core_->IsDone(*task_); }
@@ -83,10 +83,13 @@ class Future {
   // Aborted where its worker died; Cancelled; DeadlineExceeded after its time limit; what Submit failed with;
   // FailedPrecondition where there is nothing to get (any more), and in a forked child.
   pool::StatusOrVoid<T> Get() {
-    if (task_ == nullptr) return std::exchange(error_, NoTask());
+    if (task_ == nullptr) {
+      absl::Status error = std::exchange(error_, absl::OkStatus());
+      return error.ok() ? NoTask() : error;
+    }
     if (!Wait())
       return absl::FailedPreconditionError("Future: only the process that made the pool can wait for it");
-    pool::StatusOrVoid<T> result = NoTask();
+    pool::StatusOrVoid<T> result = absl::Status(absl::StatusCode::kUnknown, "");  // is replaced
     core_->Take(*task_, [&result](const pool::TaskOutcome& outcome) {
       std::string_view results = outcome.results;
       const std::optional<pool::ItemResult> item = pool::TakeItemResult(results);
@@ -116,7 +119,7 @@ class Future {
 
   std::shared_ptr<pool::PoolCore> core_;
   std::unique_ptr<pool::PendingTask> task_;
-  absl::Status error_ = NoTask();  // without a task
+  absl::Status error_;  // without a task: what Submit failed with
 };
 
 }  // namespace ko

@@ -178,6 +178,7 @@ absl::Status PoolCore::Submit(const Request& request, const TaskOptions& options
   TaskSlot& slot = segment_->task(*acquired);
   const auto set = [](auto& field, auto value) { field.store(value, std::memory_order_relaxed); };
   set(slot.items, request.items);
+  set(slot.timed, request.timed ? 1u : 0u);
   set(slot.function, reinterpret_cast<uintptr_t>(request.function));
   set(slot.argument_bytes, request.argument_bytes);
   set(slot.time_limit_ns,
@@ -185,12 +186,6 @@ absl::Status PoolCore::Submit(const Request& request, const TaskOptions& options
   set(slot.overdue_at_ns, 0);
   set(slot.retries_left, static_cast<uint32_t>(options.retries));
   set(slot.items_started, 0u);
-  set(slot.result_bytes, size_t{0});
-  set(slot.result_is_large, 0u);
-  set(slot.end, static_cast<uint32_t>(TaskEnd::kNone));
-  set(slot.end_value, 0);
-  set(slot.timed, request.timed ? 1u : 0u);
-  set(slot.run_ns, int64_t{0});
   request.pack(request.argument_bytes <= sizeof(slot.arguments)
                    ? absl::MakeSpan(slot.arguments, request.argument_bytes)
                    : segment_->LargeArguments(*acquired).first(request.argument_bytes));
@@ -296,7 +291,8 @@ void PoolCore::Free(uint32_t slot) {
 TaskOutcome PoolCore::OutcomeOf(uint32_t slot) const {
   const TaskSlot& shared = segment_->task(slot);
   TaskOutcome outcome;
-  const uint64_t bytes = shared.result_bytes.load(std::memory_order_acquire);
+  outcome.items_started = shared.items_started.load(std::memory_order_relaxed);
+  const uint64_t bytes = outcome.items_started == 0 ? 0 : shared.result_bytes.load(std::memory_order_acquire);
   if (shared.result_is_large.load(std::memory_order_relaxed) != 0) {
     const absl::Span<char> large = segment_->LargeResults(slot);
     outcome.results = {large.data(), static_cast<size_t>(std::min<uint64_t>(bytes, large.size()))};
@@ -304,7 +300,6 @@ TaskOutcome PoolCore::OutcomeOf(uint32_t slot) const {
     outcome.results = {shared.results,
                        static_cast<size_t>(std::min<uint64_t>(bytes, sizeof(shared.results)))};
   }
-  outcome.items_started = shared.items_started.load(std::memory_order_relaxed);
   outcome.run_time = absl::Nanoseconds(shared.run_ns.load(std::memory_order_relaxed));
   const auto end = static_cast<TaskEnd>(shared.end.load(std::memory_order_relaxed));
   if (end != TaskEnd::kNone || outcome.results.empty()) {

@@ -29,7 +29,7 @@ enum class TaskEnd : uint32_t {
 };
 
 struct alignas(64) TaskSlot {
-  static constexpr size_t kInlineArguments = 208;
+  static constexpr size_t kInlineArguments = 204;
   static constexpr size_t kInlineResults = 224;
 
   std::atomic<uint32_t> state;  // TaskState
@@ -40,13 +40,14 @@ struct alignas(64) TaskSlot {
   std::atomic<int64_t> overdue_at_ns;  // of the item that runs; 0: it has no limit
   std::atomic<uint32_t> retries_left;
   std::atomic<uint32_t> items_started;  // counted before the function is called
+  std::atomic<uint32_t> timed;          // whether run_ns is wanted
   char arguments[kInlineArguments];
 
+  // What the worker writes, of no meaning before it has started an item.
   alignas(64) std::atomic<uint64_t> result_bytes;  // of the items that have ended
   std::atomic<uint32_t> result_is_large;
   std::atomic<uint32_t> end;  // TaskEnd
   std::atomic<int32_t> end_value;
-  std::atomic<uint32_t> timed;  // whether run_ns is wanted
   std::atomic<int64_t> run_ns;
   char results[kInlineResults];
 };

@@ -163,14 +163,12 @@ void PoolSupervisor::BuryTask(uint32_t task, uint32_t worker, const ExitStatus& 
       SetEnd(slot, status);
       const uint32_t retries = slot.retries_left.load(std::memory_order_relaxed);
       const bool untouched = slot.items_started.load(std::memory_order_relaxed) == 0;
-      again = slot.result_bytes.load(std::memory_order_acquire) == 0 && (untouched || retries > 0);
+      again = untouched || (retries > 0 && slot.result_bytes.load(std::memory_order_acquire) == 0);
       if (again && !untouched) slot.retries_left.store(retries - 1, std::memory_order_relaxed);
     }
     if (again) {
-      SetEnd(slot, TaskEnd::kNone, 0);
       slot.items_started.store(0, std::memory_order_relaxed);
       slot.overdue_at_ns.store(0, std::memory_order_relaxed);
-      slot.result_is_large.store(0, std::memory_order_relaxed);
     }
     const TaskState next =
         again ? state.Next().With(TaskPhase::kQueued).Listed() : state.With(TaskPhase::kDone);

@@ -44,14 +44,16 @@ std::optional<uint32_t> PoolWorker::NextTask() {
 bool PoolWorker::Look() {
   PoolHeader& header = segment_->header();
   const uint32_t workers = segment_->geometry().workers;
-  // One processor is the caller's.
-  if (workers - header.asleep.Count(workers) + 1 > os::ProcessorCount()) return false;
+  // One processor is the caller's. Where there is none to spare, others go first: to be runnable costs nothing while they
+  // have work, and saves whoever submits the price of waking this one again.
+  const bool spare = workers - header.asleep.Count(workers) < os::ProcessorCount();
+  const auto may_go_on = [this] { return !queue_.Empty() || ShouldLeave(); };
   header.looking.Add(index_);
-  const bool found = SpinUntil([this] { return !queue_.Empty() || ShouldLeave(); });
+  const bool found = spare ? SpinUntil(may_go_on) : YieldUntil(may_go_on);
   header.looking.Remove(index_);
   // Nobody was woken for what was queued while this one looked, and it takes one only.
   if (queue_.size() > 1) WakeWorker(*segment_);
-  return found || !queue_.Empty();
+  return found || may_go_on();
 }
 
 void PoolWorker::Sleep() {

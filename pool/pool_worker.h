@@ -27,7 +27,7 @@ class PoolWorker {
 
  private:
   std::optional<uint32_t> NextTask();
-  // Looks for a task for a short time, where there are processors to spare.
+  // Looks for a task for a short time; whether it is worth another try to take one.
   bool Look();
   void Sleep();
   bool ShouldLeave() const;

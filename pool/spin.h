@@ -1,6 +1,8 @@
 #ifndef KO_POOL_SPIN_H_
 #define KO_POOL_SPIN_H_
 
+#include <thread>
+
 #include "absl/time/time.h"
 #include "ko/os/deadline.h"
 #include "ko/os/relax.h"
@@ -20,6 +22,17 @@ bool SpinUntil(Condition condition) {
       if (condition()) return true;
       os::Relax();
     }
+  } while (os::MonotonicNow() < end);
+  return condition();
+}
+
+// The same where there are more threads than processors: lets others run between two looks.
+template <class Condition>
+bool YieldUntil(Condition condition) {
+  const absl::Duration end = os::MonotonicNow() + kSpin;
+  do {
+    if (condition()) return true;
+    std::this_thread::yield();
   } while (os::MonotonicNow() < end);
   return condition();
 }

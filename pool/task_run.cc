@@ -34,7 +34,12 @@ TaskRun::TaskRun(const PoolSegment& segment, uint32_t task, const os::EventFd& b
       large_results_(segment.LargeResults(task)),
       items_(slot_.items.load(std::memory_order_relaxed)),
       time_limit_ns_(slot_.time_limit_ns.load(std::memory_order_relaxed)),
-      arguments_(ArgumentsOf(segment, task)) {}
+      arguments_(ArgumentsOf(segment, task)) {
+  slot_.result_bytes.store(0, std::memory_order_relaxed);
+  slot_.result_is_large.store(0, std::memory_order_relaxed);
+  slot_.end.store(static_cast<uint32_t>(TaskEnd::kNone), std::memory_order_relaxed);
+  slot_.run_ns.store(0, std::memory_order_relaxed);
+}
 
 bool TaskRun::StartItem() {
   if (ended_ >= items_) return false;
