@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -354,6 +356,45 @@ TEST_F(ProcessPoolTest, AThreadedProgramIsRefusedUnlessAllowed) {
   }
   Say(done.in());
   other.join();
+}
+
+TEST_F(ProcessPoolTest, WithoutDescriptorsOrAddressSpaceThereIsAnErrorAndNothingIsLeft) {
+  EXPECT_THAT(ProcessPool::Create({.capacity = 1 << 20, .max_message_bytes = size_t{1} << 40}),
+              StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_TRUE(testing::InChild([] {
+                // As many as there are now, and one by one more.
+                int next = ::dup(0);
+                ::close(next);
+                for (int more = 0;; ++more) {
+                  ASSERT_LT(more, 30);
+                  const rlimit limit = {static_cast<rlim_t>(next + more), static_cast<rlim_t>(next + 100)};
+                  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+                  absl::StatusOr<ProcessPool> pool = ProcessPool::Create({.workers = 2});
+                  if (!pool.ok()) {
+                    EXPECT_THAT(pool, StatusIs(absl::StatusCode::kResourceExhausted));
+                    EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1);  // no child is left
+                    continue;
+                  }
+                  EXPECT_THAT(pool->Submit<&Add>(1, 2).Get(), IsOkAndHolds(3));
+                  return;
+                }
+              }).ok());
+}
+
+TEST_F(ProcessPoolTest, ThreadsThatWaitWhileThePoolIsStoppedGetAnAnswer) {
+  ProcessPool pool = Make({.workers = 2, .capacity = 2});
+  Pipe running;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 6; ++t) {
+    threads.emplace_back([&] {
+      Say(running.in());
+      const absl::Status result = pool.Submit<&SleepForEver>().Get();  // most wait for room
+      EXPECT_TRUE(absl::IsCancelled(result) || absl::IsFailedPrecondition(result)) << result;
+    });
+  }
+  for (int t = 0; t < 6; ++t) running.Await();
+  pool.Stop();
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST_F(ProcessPoolTest, EightThreadsUseOnePool) {
