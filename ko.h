@@ -2,7 +2,7 @@
 #define KO_KO_H_
 
 // The facade: forked processes as easy as threads and as safe as a good supervisor. One include, one dependency
-// (@ko-process//:ko). Each module can also be had alone: //process, //signals, //proctitle, //ipc, //manager.
+// (@ko-process//:ko). Each module can also be had alone: //process, //signals, //proctitle, //ipc, //manager, //pool.
 
 // IWYU pragma: begin_exports
 #include "ko/ipc/channel.h"
@@ -14,6 +14,12 @@
 #include "ko/manager/process_manager.h"
 #include "ko/manager/restart_policy.h"
 #include "ko/manager/self.h"
+#include "ko/pool/future.h"
+#include "ko/pool/pool_options.h"
+#include "ko/pool/process_pool.h"
+#include "ko/pool/progress_line.h"
+#include "ko/pool/terminal_line.h"
+#include "ko/process/arguments.h"
 #include "ko/process/child.h"
 #include "ko/process/command.h"
 #include "ko/process/daemonize.h"

@@ -12,6 +12,7 @@
 #include "demos/fork_server/fork_server.h"
 #include "demos/hello/hello.h"
 #include "demos/host/host.h"
+#include "demos/parallel_map/parallel_map.h"
 #include "demos/respawn/respawn.h"
 #include "demos/wait_all/wait_all.h"
 #include "demos/workers/workers.h"
@@ -28,5 +29,6 @@ int main(int argc, char** argv) {
   demos.push_back(std::make_unique<ko::demos::Respawn>());
   demos.push_back(std::make_unique<ko::demos::Workers>());
   demos.push_back(std::make_unique<ko::demos::ForkServerDemo>());
+  demos.push_back(std::make_unique<ko::demos::ParallelMap>());
   return ko::demos::RunHost(std::move(demos), std::vector<std::string>(argv + 1, argv + argc));
 }

@@ -501,7 +501,7 @@ absl::Status ChannelCore::Receive(Target target, absl::Duration timeout, Interru
 
 bool ChannelCore::Spin(const Caller& caller, const os::Deadline& deadline, Attempt attempt,
                        absl::Status& status) {
-  if (!caller.habit.is_hot() && !os::HasSeveralProcessors()) {
+  if (!caller.habit.is_hot() && os::CountProcessors() == 1) {
     caller.habit.FoundNothing();
     return false;
   }

@@ -31,12 +31,6 @@ constexpr int kPatience = 4;
 
 uint32_t HolderOf(uint32_t word) { return word & FUTEX_TID_MASK; }
 
-// Where there is one processor, whoever holds a permit cannot go on while this one spins.
-bool MaySpin() {
-  static const bool several = os::HasSeveralProcessors();
-  return several;
-}
-
 bool IsThreadOfThisProcess(uint32_t thread_id) {
   return ::syscall(SYS_tgkill, ::getpid(), static_cast<pid_t>(thread_id), 0) == 0;
 }
@@ -132,7 +126,8 @@ bool SemaphoreWords::TryAcquire() {
 }
 
 bool SemaphoreWords::SpinToTake(os::RobustThread& thread) {
-  if (!MaySpin()) return false;
+  // Where there is one processor, whoever holds a permit cannot go on while this one spins.
+  if (os::ProcessorCount() == 1) return false;
   for (int i = 0; i < kSpins && header_->hungry.load(kRelaxed) == 0; ++i) {
     if (Take(thread)) return true;
     for (int pause = 0; pause < kPause; ++pause) os::Relax();

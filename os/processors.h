@@ -1,10 +1,16 @@
 #ifndef KO_OS_PROCESSORS_H_
 #define KO_OS_PROCESSORS_H_
 
+#include <cstdint>
+
 namespace ko::os {
 
-// Whether the calling thread may run on more than one processor now, so that another one can be at work while it spins.
-bool HasSeveralProcessors();
+// How many processors the calling thread may run on now; at least 1.
+uint32_t CountProcessors();
+
+// How many there were when this was first called in this process or in one that it descends from. No system call from the
+// second time on.
+uint32_t ProcessorCount();
 
 }  // namespace ko::os
 

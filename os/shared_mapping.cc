@@ -12,6 +12,12 @@ namespace ko::os {
 
 absl::StatusOr<SharedMapping> SharedMapping::Create(size_t bytes) { return Map(bytes, MAP_ANONYMOUS, -1, 0); }
 
+absl::StatusOr<SharedMapping> SharedMapping::CreateSparse(size_t bytes) {
+  absl::StatusOr<SharedMapping> mapping = Map(bytes, MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mapping.ok()) ::madvise(mapping->data_, bytes, MADV_DONTDUMP);
+  return mapping;
+}
+
 absl::StatusOr<SharedMapping> SharedMapping::OfFile(int fd, size_t bytes, off_t offset) {
   return Map(bytes, 0, fd, offset);
 }
@@ -37,6 +43,13 @@ SharedMapping& SharedMapping::operator=(SharedMapping&& other) noexcept {
 SharedMapping::~SharedMapping() {
   if (data_ == nullptr || (only_process_ != 0 && only_process_ != ::getpid())) return;
   ::munmap(data_, bytes_);
+}
+
+void SharedMapping::Discard(size_t offset, size_t bytes) const {
+  const size_t page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  const size_t begin = (offset + page - 1) / page * page;
+  const size_t end = (offset + bytes) / page * page;
+  if (begin < end) ::madvise(static_cast<char*>(data_) + begin, end - begin, MADV_REMOVE);
 }
 
 void SharedMapping::KeepFromNewChildren() {

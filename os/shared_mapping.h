@@ -19,6 +19,9 @@ namespace ko::os {
 class SharedMapping {
  public:
   static absl::StatusOr<SharedMapping> Create(size_t bytes);
+  // The same where most of it may never be used: only what has been written to takes memory, and no promise is asked of
+  // the kernel that there will be enough (MAP_NORESERVE). Core dumps leave it out.
+  static absl::StatusOr<SharedMapping> CreateSparse(size_t bytes);
   // Of a file's bytes from `offset` on (a multiple of the page size), which it is to have.
   static absl::StatusOr<SharedMapping> OfFile(int fd, size_t bytes, off_t offset = 0);
 
@@ -33,6 +36,10 @@ class SharedMapping {
   void* data() const { return data_; }
   size_t bytes() const { return bytes_; }
   bool valid() const { return data_ != nullptr; }
+
+  // Gives the memory of the whole pages in this range back to the kernel; they read as zeros then, in every process.
+  // Of no effect where the kernel refuses.
+  void Discard(size_t offset, size_t bytes) const;
 
   // Leaves this mapping out of processes that are forked from now on (MADV_DONTFORK): their copies of this
   // object own nothing, whatever data() says.

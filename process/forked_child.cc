@@ -5,11 +5,10 @@
 
 #include <cerrno>
 #include <cstdlib>
-#include <exception>
 #include <utility>
 
 #include "absl/base/config.h"
-#include "absl/strings/str_cat.h"
+#include "ko/process/exception_status.h"
 #include "ko/process/flush_output.h"
 
 namespace ko {
@@ -22,10 +21,8 @@ BodyResult Guarded(Run run) {
 #ifdef ABSL_HAVE_EXCEPTIONS
   try {
     return run();
-  } catch (const std::exception& exception) {
-    return BodyResult::FromStatus(absl::UnknownError(absl::StrCat("exception: ", exception.what())));
   } catch (...) {
-    return BodyResult::FromStatus(absl::UnknownError("exception of a type that is no std::exception"));
+    return BodyResult::FromStatus(StatusOfCurrentException());
   }
 #else
   return run();

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "ko/pool/terminal_line.h"
 
 namespace ko::demos {
 
@@ -16,8 +17,7 @@ struct ProgressFigures {
   int restarts = 0;
 };
 
-// Shows how far the work is, on standard error: a line that is drawn again and again on a terminal, else a line of its own
-// every few seconds.
+// Shows how far the work is, on standard error.
 class Progress {
  public:
   Progress();
@@ -25,14 +25,13 @@ class Progress {
   // Draws if it is time to.
   void Show(const ProgressFigures& figures);
   // Leaves the terminal's line empty.
-  void Clear();
+  void Clear() { line_.Clear(); }
 
  private:
   std::string Line(const ProgressFigures& figures) const;
 
-  const bool is_terminal_;
   const absl::Time start_;
-  absl::Time next_;
+  TerminalLine line_;
 };
 
 }  // namespace ko::demos

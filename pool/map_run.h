@@ -1,0 +1,76 @@
+#ifndef KO_POOL_MAP_RUN_H_
+#define KO_POOL_MAP_RUN_H_
+
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "ko/pool/chunk_policy.h"
+#include "ko/pool/pool_core.h"
+#include "ko/pool/pool_options.h"
+#include "ko/pool/task_run.h"
+
+namespace ko::pool {
+
+// The elements of a Map, without their types.
+struct MapElements {
+  size_t count;
+  absl::FunctionRef<size_t(size_t)> packed_bytes;
+  absl::FunctionRef<void(size_t, absl::Span<char>)> pack;
+  // Called once for each.
+  absl::FunctionRef<void(size_t, const ItemResult&)> deliver;
+};
+
+// One Map: hands the elements to the workers in chunks, always some ahead of them, and collects the results. Where a worker
+// died in a chunk, the elements that had ended keep their results, the one that ran is lost or tried again, and the others
+// are handed out anew.
+//
+// Threads: one; several Maps may run in a pool at once.
+// Fork: none. Signals: none.
+// Crash: see above.
+// Errors: an element's own, and what Submit failed with.
+class MapRun {
+ public:
+  MapRun(PoolCore& core, TaskFunction function, const MapElements& elements, MapOptions& options);
+  void Run();
+
+ private:
+  struct Range {
+    size_t begin, end;
+    int retries_left;
+  };
+  struct Chunk {
+    Range range;
+    PendingTask task;
+  };
+
+  void Refill();
+  std::optional<Range> NextRange();
+  // Cuts it to what is reasonable to copy at once; the rest is left to be done.
+  void CutToBytes(Range& range, size_t& bytes);
+  absl::Status Submit(const Range& range, size_t bytes);
+  void Await();
+  void Collect();
+  void Collect(const Range& range, const TaskOutcome& outcome);
+  void Deliver(size_t element, const ItemResult& result);
+  void Fail(const Range& range, const absl::Status& status);
+
+  PoolCore& core_;
+  const TaskFunction function_;
+  const MapElements& elements_;
+  MapOptions& options_;
+  ChunkPolicy policy_;
+  size_t next_ = 0;                               // the first element that was not handed out
+  std::deque<Range> again_;                       // and those that are to be once more
+  std::deque<std::unique_ptr<Chunk>> in_flight_;  // in the order in which they were submitted
+  MapProgress progress_;
+};
+
+}  // namespace ko::pool
+
+#endif  // KO_POOL_MAP_RUN_H_

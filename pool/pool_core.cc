@@ -1,0 +1,517 @@
+#include "ko/pool/pool_core.h"
+
+#include <linux/futex.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <climits>
+#include <csignal>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "ko/os/epoll.h"
+#include "ko/os/errno_status.h"
+#include "ko/os/pidfd.h"
+#include "ko/os/process_mark.h"
+#include "ko/os/processors.h"
+#include "ko/os/terminal_interrupt.h"
+#include "ko/os/unique_fd.h"
+#include "ko/pool/pool_supervisor.h"
+#include "ko/pool/pool_wake.h"
+#include "ko/pool/spin.h"
+#include "ko/process/fork.h"
+
+namespace ko::pool {
+namespace {
+
+constexpr char kStopped[] = "the pool was shut down before the task was done";
+
+constexpr int kMostWorkers = 500;
+static_assert(kMostWorkers <= TaskState::kMaxWorkers);
+constexpr size_t kMostTasks = size_t{1} << 20;
+constexpr size_t kLeastMessageBytes = 4096;
+constexpr size_t kMostMessageBytes = size_t{1} << 40;
+
+absl::StatusOr<PoolSegment::Geometry> GeometryOf(const PoolOptions& options) {
+  if (options.workers < 0 || options.workers > kMostWorkers) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("ProcessPool: ", options.workers, " workers; there may be 1 to ", kMostWorkers));
+  }
+  if (options.capacity == 0 || options.capacity > kMostTasks) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("ProcessPool: a capacity of ", options.capacity, " tasks; it may be 1 to ", kMostTasks));
+  }
+  if (options.max_message_bytes == 0 || options.max_message_bytes > kMostMessageBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("ProcessPool: max_message_bytes of ",
+                                                   options.max_message_bytes, "; it may be 1 to ",
+                                                   kMostMessageBytes));
+  }
+  return PoolSegment::Geometry{.workers = options.workers == 0
+                                              ? std::min<uint32_t>(os::ProcessorCount(), kMostWorkers)
+                                              : static_cast<uint32_t>(options.workers),
+                               .tasks = static_cast<uint32_t>(options.capacity),
+                               .message_bytes = std::max(options.max_message_bytes, kLeastMessageBytes)};
+}
+
+// Sleeps until the supervisor has forked the workers, or has ended.
+absl::Status AwaitStart(Child& supervisor, const os::EventFd& started) {
+  absl::StatusOr<os::Epoll> epoll = os::Epoll::Create();
+  if (!epoll.ok()) return epoll.status();
+  if (absl::Status added = epoll->Add(supervisor.pidfd(), 0); !added.ok()) return added;
+  if (absl::Status added = epoll->Add(started.fd(), 0); !added.ok()) return added;
+  std::array<uint64_t, 1> room;
+  const auto ready = epoll->Wait(absl::MakeSpan(room), os::Deadline::After(absl::InfiniteDuration()));
+  if (!ready.ok()) return ready.status();
+  if (started.Drain()) return absl::OkStatus();
+  const absl::StatusOr<ExitStatus> status = supervisor.Wait();
+  if (!status.ok()) return status.status();
+  if (status->ok()) return absl::UnavailableError("ProcessPool: the supervisor has left");
+  return status->ToStatus();
+}
+
+absl::Status ToStatus(TaskEnd end, int value) {
+  const auto died = [](const ExitStatus& status) {
+    return absl::AbortedError(absl::StrCat("the worker that ran the task ", status.ToString()));
+  };
+  switch (end) {
+    case TaskEnd::kExited:
+      return died(ExitStatus::Exited(value));
+    case TaskEnd::kSignaled:
+      return absl::AbortedError(
+          absl::StrCat("the worker that ran the task was ", ExitStatus::Signaled(value).ToString()));
+    case TaskEnd::kUnknown:
+      return absl::AbortedError("the worker that ran the task has ended; how is not known");
+    case TaskEnd::kOverdue:
+      return absl::DeadlineExceededError("the task ran longer than its time limit");
+    case TaskEnd::kCancelled:
+      return absl::CancelledError("the task was cancelled");
+    case TaskEnd::kStopped:
+      return absl::CancelledError(kStopped);
+    case TaskEnd::kNone:
+      break;
+  }
+  return absl::DataLossError("the task's worker has left no result; its memory may have been overwritten");
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<PoolCore>> PoolCore::Create(PoolOptions options) {
+  const absl::StatusOr<PoolSegment::Geometry> geometry = GeometryOf(options);
+  if (!geometry.ok()) return geometry.status();
+  if (absl::Status status = os::CheckFutexWaitv(); !status.ok()) return status;
+  absl::StatusOr<std::shared_ptr<PoolSegment>> segment = PoolSegment::Create(*geometry);
+  if (!segment.ok()) return segment.status();
+  absl::StatusOr<os::EventFd> bell = os::EventFd::Create();
+  if (!bell.ok()) return bell.status();
+  absl::StatusOr<os::EventFd> started = os::EventFd::Create();
+  if (!started.ok()) return started.status();
+  const os::UniqueFd self = os::OpenPidfd(::getpid());
+  if (!self.valid()) return os::ErrnoStatus(errno, "pidfd_open", "this process");
+
+  ForkOptions fork_options;
+  fork_options.allow_threads = options.allow_threads;
+  fork_options.setup = [] {
+    os::LeaveTerminalInterruptsToParent();
+    return absl::OkStatus();
+  };
+  absl::StatusOr<Child> supervisor = Fork(
+      [&] {
+        if (options.warm_up != nullptr) {
+          if (absl::Status status = options.warm_up(); !status.ok()) return status;
+        }
+        return PoolSupervisor({*segment, &*bell, &*started, self.get(), options.tasks_per_worker}).Run();
+      },
+      std::move(fork_options));
+  if (!supervisor.ok()) return supervisor.status();
+  if (absl::Status status = AwaitStart(*supervisor, *started); !status.ok()) return status;
+  return std::shared_ptr<PoolCore>(
+      new PoolCore(*std::move(segment), *std::move(supervisor), *std::move(bell)));
+}
+
+PoolCore::PoolCore(std::shared_ptr<PoolSegment> segment, Child supervisor, os::EventFd bell)
+    : segment_(std::move(segment)),
+      queue_(segment_),
+      bell_(std::move(bell)),
+      owner_process_(os::ProcessMark()),
+      supervisor_pid_(supervisor.pid()),
+      supervisor_(std::move(supervisor)),
+      owners_(segment_->geometry().tasks) {
+  const uint32_t tasks = segment_->geometry().tasks;
+  free_.reserve(tasks);
+  for (uint32_t slot = tasks; slot > 0; --slot) free_.push_back(slot - 1);
+}
+
+PoolCore::~PoolCore() { Stop(); }
+
+absl::Status PoolCore::CheckProcess() const {
+  if (os::ProcessMark() == owner_process_) return absl::OkStatus();
+  return absl::FailedPreconditionError("ProcessPool: only the process that made the pool can use it");
+}
+
+absl::Status PoolCore::CheckOpen() const {
+  if (closed_) return absl::FailedPreconditionError("ProcessPool: it has been shut down");
+  return failure_;
+}
+
+TaskState PoolCore::StateOf(uint32_t slot) const {
+  // Pairs with the release of whoever ends the task: its results are there. Sequentially consistent, see AwaitRoom.
+  return TaskState(segment_->task(slot).state.load(std::memory_order_seq_cst));
+}
+
+absl::Status PoolCore::Submit(const Request& request, const TaskOptions& options, PendingTask& task) {
+  if (absl::Status status = CheckProcess(); !status.ok()) return status;
+  if (request.argument_bytes > max_message_bytes()) {
+    return absl::InvalidArgumentError(absl::StrCat("ProcessPool: arguments of ", request.argument_bytes,
+                                                   " bytes are longer than PoolOptions::max_message_bytes, ",
+                                                   max_message_bytes()));
+  }
+  if (options.retries < 0 || options.time_limit <= absl::ZeroDuration()) {
+    return absl::InvalidArgumentError(absl::StrCat("ProcessPool: ", options.retries,
+                                                   " retries, a time limit of ",
+                                                   absl::FormatDuration(options.time_limit)));
+  }
+  absl::StatusOr<uint32_t> acquired = AcquireSlot(os::Deadline::After(options.room_timeout));
+  if (!acquired.ok()) return acquired.status();
+
+  TaskSlot& slot = segment_->task(*acquired);
+  const auto set = [](auto& field, auto value) { field.store(value, std::memory_order_relaxed); };
+  set(slot.items, request.items);
+  set(slot.timed, request.timed ? 1u : 0u);
+  set(slot.function, reinterpret_cast<uintptr_t>(request.function));
+  set(slot.argument_bytes, request.argument_bytes);
+  set(slot.time_limit_ns,
+      options.time_limit == absl::InfiniteDuration() ? 0 : absl::ToInt64Nanoseconds(options.time_limit));
+  set(slot.overdue_at_ns, 0);
+  set(slot.retries_left, static_cast<uint32_t>(options.retries));
+  set(slot.items_started, 0u);
+  request.pack(request.argument_bytes <= sizeof(slot.arguments)
+                   ? absl::MakeSpan(slot.arguments, request.argument_bytes)
+                   : segment_->LargeArguments(*acquired).first(request.argument_bytes));
+  {
+    absl::MutexLock lock(&mutex_);
+    if (absl::Status status = CheckOpen(); !status.ok()) {
+      Free(*acquired);
+      return status;
+    }
+    owners_[*acquired] = {Owner::Kind::kTask, &task};
+    task.slot.store(*acquired, std::memory_order_relaxed);
+    // Releases the arguments to the worker that takes it.
+    slot.state.store(StateOf(*acquired).Next().With(TaskPhase::kQueued).Listed().word(),
+                     std::memory_order_release);
+  }
+  if (!queue_.Push(*acquired)) {
+    Cancel(task);
+    Drop(task);
+    return absl::DataLossError("ProcessPool: the queue in shared memory has been overwritten");
+  }
+  WakeWorker(*segment_);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<uint32_t> PoolCore::AcquireSlot(const os::Deadline& deadline) {
+  bool announced = false;
+  for (;;) {
+    // Before the last look at what is done; see SignalRoom.
+    const uint32_t heard = segment_->header().room.load(std::memory_order_acquire);
+    if (announced) segment_->header().room_wanted.store(1, std::memory_order_seq_cst);
+    {
+      absl::MutexLock lock(&mutex_);
+      if (absl::Status status = CheckOpen(); !status.ok()) return status;
+      if (!free_.empty() || Harvest()) {
+        const uint32_t slot = free_.back();
+        free_.pop_back();
+        return slot;
+      }
+    }
+    if (deadline.expired()) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("ProcessPool: ", segment_->geometry().tasks,
+                       " tasks are not finished, and there is no room for more"));
+    }
+    if (announced) AwaitRoom(heard, deadline);
+    announced = true;
+  }
+}
+
+void PoolCore::AwaitRoom(uint32_t heard, const os::Deadline& deadline) {
+  os::FutexWaitList waits;
+  waits.Add(segment_->header().room, heard, os::FutexScope::kShared);
+  if (!AwaitSupervisor(waits)) return Fail();
+  waits.Sleep(deadline);
+}
+
+bool PoolCore::Harvest() {
+  const uint32_t tasks = segment_->geometry().tasks;
+  // Enough for a while; they are found about in the order in which they were submitted.
+  constexpr size_t kEnough = 64;
+  for (uint32_t looked = 0; looked < tasks && free_.size() < kEnough; ++looked) {
+    const uint32_t slot = harvest_from_;
+    harvest_from_ = slot + 1 == tasks ? 0 : slot + 1;
+    const Owner::Kind kind = owners_[slot].kind;
+    if (kind != Owner::Kind::kTask && kind != Owner::Kind::kDropped) continue;
+    const TaskState state = StateOf(slot);
+    if (state.phase() != TaskPhase::kDone) continue;
+    if (kind == Owner::Kind::kTask) Store(slot, absl::OkStatus());
+    Free(slot);
+  }
+  return !free_.empty();
+}
+
+void PoolCore::Store(uint32_t slot, absl::Status end) {
+  PendingTask& task = *owners_[slot].task;
+  task.outcome = OutcomeOf(slot);
+  task.results = std::string(task.outcome.results);
+  task.outcome.results = task.results;
+  if (!end.ok()) task.outcome.end = std::move(end);
+  owners_[slot] = {Owner::Kind::kDropped, nullptr};
+  // Releases the outcome to IsDone.
+  task.slot.store(PendingTask::kNone, std::memory_order_release);
+}
+
+void PoolCore::Free(uint32_t slot) {
+  TaskSlot& shared = segment_->task(slot);
+  owners_[slot] = {Owner::Kind::kDropped, nullptr};
+  const TaskState state = StateOf(slot);
+  // It stands in the queue still, where a worker has to step over it first.
+  if (state.listed()) return;
+  segment_->ReleaseLargeArguments(slot, shared.argument_bytes.load(std::memory_order_relaxed));
+  if (shared.result_is_large.load(std::memory_order_relaxed) != 0) {
+    const uint64_t bytes = shared.result_bytes.load(std::memory_order_relaxed);
+    segment_->ReleaseLargeResults(slot, std::min<uint64_t>(bytes, segment_->LargeResults(slot).size()));
+  }
+  // Whoever still sleeps on it, or is about to change it, has an old number.
+  shared.state.store(state.Next().With(TaskPhase::kFree).WithWorker(0).NotAwaited().word(),
+                     std::memory_order_release);
+  owners_[slot] = {};
+  free_.push_back(slot);
+}
+
+TaskOutcome PoolCore::OutcomeOf(uint32_t slot) const {
+  const TaskSlot& shared = segment_->task(slot);
+  TaskOutcome outcome;
+  outcome.items_started = shared.items_started.load(std::memory_order_relaxed);
+  const uint64_t bytes = outcome.items_started == 0 ? 0 : shared.result_bytes.load(std::memory_order_acquire);
+  if (shared.result_is_large.load(std::memory_order_relaxed) != 0) {
+    const absl::Span<char> large = segment_->LargeResults(slot);
+    outcome.results = {large.data(), static_cast<size_t>(std::min<uint64_t>(bytes, large.size()))};
+  } else {
+    outcome.results = {shared.results,
+                       static_cast<size_t>(std::min<uint64_t>(bytes, sizeof(shared.results)))};
+  }
+  outcome.run_time = absl::Nanoseconds(shared.run_ns.load(std::memory_order_relaxed));
+  const auto end = static_cast<TaskEnd>(shared.end.load(std::memory_order_relaxed));
+  if (end != TaskEnd::kNone || outcome.results.empty()) {
+    outcome.end = ToStatus(end, shared.end_value.load(std::memory_order_relaxed));
+  }
+  return outcome;
+}
+
+bool PoolCore::IsDone(const PendingTask& task) const {
+  // Pairs with the release in Store.
+  const uint32_t slot = task.slot.load(std::memory_order_acquire);
+  if (slot == PendingTask::kNone) return true;
+  return StateOf(slot).phase() == TaskPhase::kDone;
+}
+
+bool PoolCore::MaySpin(const PendingTask& task) const {
+  const uint32_t workers = segment_->geometry().workers;
+  const PoolHeader& header = segment_->header();
+  // The processors are the workers' first.
+  if (workers - header.asleep.Count(workers) >= os::ProcessorCount()) return false;
+  // One that has to be woken first takes longer, and may want this very processor.
+  const uint32_t slot = task.slot.load(std::memory_order_acquire);
+  return slot == PendingTask::kNone || StateOf(slot).phase() != TaskPhase::kQueued ||
+         !header.looking.Empty(workers);
+}
+
+bool PoolCore::AwaitAny(absl::Span<PendingTask* const> tasks, const os::Deadline& deadline) {
+  tasks = tasks.first(std::min(tasks.size(), kMostAwaited));
+  const auto any_done = [&] {
+    return std::any_of(tasks.begin(), tasks.end(), [this](const PendingTask* task) { return IsDone(*task); });
+  };
+  if (tasks.empty() || any_done()) return true;
+  if (!CheckProcess().ok()) return false;
+  if (!deadline.expired() && MaySpin(*tasks.front()) && SpinUntil(any_done)) return true;
+  while (!any_done()) {
+    if (deadline.expired()) return false;
+    os::FutexWaitList waits;
+    bool changed = false;
+    for (const PendingTask* task : tasks) {
+      const uint32_t slot = task->slot.load(std::memory_order_acquire);
+      if (slot == PendingTask::kNone) return true;
+      std::atomic<uint32_t>& word = segment_->task(slot).state;
+      uint32_t seen = word.load(std::memory_order_acquire);
+      const TaskState state(seen);
+      if (state.phase() == TaskPhase::kDone || state.phase() == TaskPhase::kFree ||
+          (!state.awaited() && !word.compare_exchange_strong(seen, state.Awaited().word()))) {
+        changed = true;
+        break;
+      }
+      // Its place may have become another task's since; that came after this.
+      if (task->slot.load(std::memory_order_acquire) != slot) return true;
+      waits.Add(word, state.Awaited().word(), os::FutexScope::kShared);
+    }
+    if (changed) continue;
+    if (!AwaitSupervisor(waits)) {
+      Fail();
+      continue;
+    }
+    waits.Sleep(deadline);
+  }
+  return true;
+}
+
+void PoolCore::Take(PendingTask& task, absl::FunctionRef<void(const TaskOutcome&)> use) {
+  uint32_t slot;
+  {
+    absl::MutexLock lock(&mutex_);
+    slot = task.slot.load(std::memory_order_relaxed);
+    if (slot != PendingTask::kNone) owners_[slot] = {Owner::Kind::kBeingTaken, nullptr};
+  }
+  if (slot == PendingTask::kNone) {
+    use(task.outcome);
+    return;
+  }
+  use(OutcomeOf(slot));
+  absl::MutexLock lock(&mutex_);
+  task.slot.store(PendingTask::kNone, std::memory_order_relaxed);
+  Free(slot);
+}
+
+void PoolCore::Drop(PendingTask& task) {
+  if (!CheckProcess().ok()) return;
+  absl::MutexLock lock(&mutex_);
+  const uint32_t slot = task.slot.exchange(PendingTask::kNone, std::memory_order_relaxed);
+  if (slot == PendingTask::kNone) return;
+  owners_[slot] = {Owner::Kind::kDropped, nullptr};
+  if (StateOf(slot).phase() == TaskPhase::kDone) Free(slot);
+}
+
+void PoolCore::Cancel(PendingTask& task) {
+  if (!CheckProcess().ok()) return;
+  absl::MutexLock lock(&mutex_);
+  const uint32_t index = task.slot.load(std::memory_order_relaxed);
+  if (index == PendingTask::kNone) return;
+  TaskSlot& slot = segment_->task(index);
+  uint32_t seen = slot.state.load(std::memory_order_acquire);
+  for (TaskState state(seen);; state = TaskState(seen)) {
+    if (state.phase() == TaskPhase::kQueued) {
+      if (!slot.state.compare_exchange_weak(seen, state.With(TaskPhase::kDone).word())) continue;
+      Store(index, absl::CancelledError("the task was cancelled before it started"));
+      Free(index);
+      if (state.awaited()) WakeAwaiting(slot);
+      return;
+    }
+    if (state.phase() != TaskPhase::kRunning) return;
+    if (slot.state.compare_exchange_weak(seen, state.With(TaskPhase::kCancelled).word())) {
+      bell_.Notify();
+      return;
+    }
+  }
+}
+
+bool PoolCore::SupervisorLives() const {
+  const uint32_t word = segment_->header().supervisor.word.load(std::memory_order_acquire);
+  return (word & FUTEX_TID_MASK) != 0 && (word & FUTEX_OWNER_DIED) == 0;
+}
+
+bool PoolCore::AwaitSupervisor(os::FutexWaitList& waits) {
+  std::atomic<uint32_t>& word = segment_->header().supervisor.word;
+  uint32_t seen = word.load(std::memory_order_acquire);
+  do {
+    if (!SupervisorLives()) return false;
+  } while ((seen & FUTEX_WAITERS) == 0 && !word.compare_exchange_weak(seen, seen | FUTEX_WAITERS));
+  waits.Add(word, seen | FUTEX_WAITERS, os::FutexScope::kShared);
+  return true;
+}
+
+void PoolCore::Fail() {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (failure_.ok()) {
+      absl::StatusOr<ExitStatus> status = supervisor_.Stop({.signal = SIGKILL});
+      EndAll(absl::AbortedError(absl::StrCat("the pool's supervisor has ended: ",
+                                             status.ok() ? status->ToString() : status.status().ToString())));
+    }
+  }
+  // The kernel has woken one of those who wait for it.
+  os::FutexWake(segment_->header().supervisor.word, os::FutexScope::kShared, INT_MAX);
+}
+
+void PoolCore::EndAll(const absl::Status& why) {
+  failure_ = why;
+  for (uint32_t slot = 0; slot < owners_.size(); ++slot) {
+    if (owners_[slot].kind != Owner::Kind::kTask) continue;
+    TaskState state = StateOf(slot);
+    Store(slot, state.phase() == TaskPhase::kDone ? absl::OkStatus() : why);
+    if (state.phase() == TaskPhase::kDone) continue;
+    segment_->task(slot).state.store(state.With(TaskPhase::kDone).word());
+    if (state.awaited()) WakeAwaiting(segment_->task(slot));
+  }
+  WakeAllForRoom(*segment_);
+}
+
+bool PoolCore::HasUnfinished() {
+  absl::MutexLock lock(&mutex_);
+  if (!failure_.ok()) return false;
+  for (uint32_t slot = 0; slot < owners_.size(); ++slot) {
+    const Owner::Kind kind = owners_[slot].kind;
+    if ((kind == Owner::Kind::kTask || kind == Owner::Kind::kDropped) &&
+        StateOf(slot).phase() != TaskPhase::kDone) {
+      return true;
+    }
+  }
+  return false;
+}
+
+absl::Status PoolCore::Finish(absl::Duration timeout) {
+  if (absl::Status status = CheckProcess(); !status.ok()) return status;
+  const os::Deadline deadline = os::Deadline::After(timeout);
+  {
+    absl::MutexLock lock(&mutex_);
+    closed_ = true;
+  }
+  WakeAllForRoom(*segment_);
+  for (;;) {
+    const uint32_t heard = segment_->header().room.load(std::memory_order_acquire);
+    segment_->header().room_wanted.store(1, std::memory_order_seq_cst);
+    if (!HasUnfinished()) break;
+    if (deadline.expired()) {
+      End(PoolOrder::kStop);
+      return absl::DeadlineExceededError("ProcessPool: tasks were still running, and have been ended");
+    }
+    AwaitRoom(heard, deadline);
+  }
+  End(PoolOrder::kFinish);
+  absl::MutexLock lock(&mutex_);
+  return absl::IsAborted(failure_) ? failure_ : absl::OkStatus();
+}
+
+void PoolCore::Stop() {
+  if (!CheckProcess().ok()) return;
+  End(PoolOrder::kStop);
+}
+
+void PoolCore::End(PoolOrder order) {
+  segment_->header().order.store(static_cast<uint32_t>(order), std::memory_order_seq_cst);
+  bell_.Notify();
+  WakeAllWorkers(*segment_);
+  absl::MutexLock lock(&mutex_);
+  closed_ = true;
+  supervisor_.Wait().IgnoreError();
+  if (failure_.ok()) EndAll(absl::CancelledError(kStopped));
+  os::FutexWake(segment_->header().supervisor.word, os::FutexScope::kShared, INT_MAX);
+}
+
+std::vector<pid_t> PoolCore::WorkerPids() const {
+  std::vector<pid_t> pids;
+  for (uint32_t index = 0; index < segment_->geometry().workers; ++index) {
+    const pid_t pid = segment_->worker(index).pid.load(std::memory_order_relaxed);
+    if (pid != 0) pids.push_back(pid);
+  }
+  return pids;
+}
+
+}  // namespace ko::pool
