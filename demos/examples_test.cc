@@ -56,6 +56,21 @@ TEST_F(ExamplesTest, RespawnRestartsThoseThatFailAndEndsThemAll) {
   EXPECT_THAT(result.out, ContainsRegex("Ten processes were restarted [1-9][0-9]+ times\n$"));
 }
 
+TEST_F(ExamplesTest, SharedMemoryIsOneMapForBothProcesses) {
+  const auto result = RunDemo({"run", "shared_memory"});
+  EXPECT_TRUE(result.status.ok()) << result.err;
+  EXPECT_THAT(result.out, MatchesRegex("2 keys: n, from\nn is 42, the greeting is gone\n"
+                                       "the process was [0-9]+, its result is 6.28\n"));
+}
+
+TEST_F(ExamplesTest, SemaphoreLetsTheOthersGoOnWhenItsHolderIsKilled) {
+  const auto result = RunDemo({"run", "semaphore"});
+  EXPECT_TRUE(result.status.ok()) << result.err;
+  EXPECT_THAT(result.out, AllOf(HasSubstr("While it is held: UNAVAILABLE\n"), EndsWith("Now it is free\n")));
+  EXPECT_EQ(Count(result.out, " is alone\n"), 3);
+  EXPECT_EQ(Count(result.out, "not printed"), 0);
+}
+
 TEST_F(ExamplesTest, DaemonHasATitleAndLeavesOnSigterm) {
   const testing::TempDir folder;
   const std::string log = folder.File("log"), pid_file = folder.File("pid");

@@ -14,6 +14,8 @@
 #include "demos/host/host.h"
 #include "demos/parallel_map/parallel_map.h"
 #include "demos/respawn/respawn.h"
+#include "demos/semaphore/semaphore.h"
+#include "demos/shared_memory/shared_memory.h"
 #include "demos/wait_all/wait_all.h"
 #include "demos/workers/workers.h"
 
@@ -27,6 +29,8 @@ int main(int argc, char** argv) {
   demos.push_back(std::make_unique<ko::demos::WaitAll>());
   demos.push_back(std::make_unique<ko::demos::Daemon>());
   demos.push_back(std::make_unique<ko::demos::Respawn>());
+  demos.push_back(std::make_unique<ko::demos::SharedMemoryDemo>());
+  demos.push_back(std::make_unique<ko::demos::SemaphoreDemo>());
   demos.push_back(std::make_unique<ko::demos::Workers>());
   demos.push_back(std::make_unique<ko::demos::ForkServerDemo>());
   demos.push_back(std::make_unique<ko::demos::ParallelMap>());
