@@ -42,7 +42,7 @@ absl::Status ProcessManager::Wait(absl::Duration timeout) {
   const auto nothing_left = [&] { return supervisor->size() == 0; };
   absl::StatusOr<bool> done = supervisor->RunUntil(nothing_left, os::Deadline::After(timeout));
   if (!done.ok()) return done.status();
-  if (*done) return absl::OkStatus();
+  if (*done) return supervisor->escalation();
   return absl::DeadlineExceededError(absl::StrCat(
       "ProcessManager: ", supervisor->size(), " processes are left after ", absl::FormatDuration(timeout)));
 }

@@ -61,8 +61,9 @@ class ProcessManager {
   // be a pipe. It is never ready.
   Process Spawn(Command command, RestartPolicy policy = {});
 
-  // Waits until no process is left, neither running nor about to be restarted. Errors: DeadlineExceeded; Cancelled, here
-  // and in Dispatch, where a handler destroyed the manager.
+  // Waits until no process is left, neither running nor about to be restarted. Errors: DeadlineExceeded; Aborted, naming
+  // the end, where a process reached the limit of a policy that escalates, so that all were stopped; Cancelled, here and
+  // in Dispatch, where a handler destroyed the manager.
   absl::Status Wait(absl::Duration timeout = absl::InfiniteDuration());
   // Handles what has happened, or, where nothing has, what happens first within `timeout`; runs handlers. How many events
   // there were, 0 when the time was over. For loops of one's own.
@@ -77,7 +78,7 @@ class ProcessManager {
   // order; one that is added after the beginning runs in the next Dispatch or Wait.
   void OnShutdown(absl::AnyInvocable<void()> handler);
   // Shuts down as on SIGTERM, and waits for the end. Called again, with a shorter grace, it makes haste. Errors:
-  // InvalidArgument for a policy whose signal is none.
+  // InvalidArgument for a policy whose signal is none; Wait's.
   absl::Status Shutdown(StopPolicy policy = {});
   bool IsShuttingDown() const;
   // The policy for SIGTERM, SIGINT and destruction.

@@ -13,7 +13,7 @@
 #include "ko/manager/exit_event.h"
 #include "ko/manager/managed_body.h"
 #include "ko/manager/managed_command.h"
-#include "ko/manager/restart_policy.h"
+#include "ko/manager/restart_tracker.h"
 #include "ko/process/child.h"
 #include "ko/process/exit_status.h"
 

@@ -1,6 +1,7 @@
 #include "ko/manager/restart_policy.h"
 
-#include <algorithm>
+#include "absl/algorithm/container.h"
+#include "absl/strings/str_cat.h"
 
 namespace ko {
 namespace {
@@ -8,6 +9,9 @@ namespace {
 bool IsFiniteAndNotNegative(absl::Duration duration) {
   return duration >= absl::ZeroDuration() && duration != absl::InfiniteDuration();
 }
+
+// The kernel keeps 8 bits: another number would never be seen.
+bool IsExitCode(int code) { return code >= 0 && code <= 255; }
 
 }  // namespace
 
@@ -26,35 +30,19 @@ absl::Status RestartPolicy::Validate() const {
   }
   if (max_restarts < 0) return absl::InvalidArgumentError("RestartPolicy: max_restarts is negative");
   if (window < absl::ZeroDuration()) return absl::InvalidArgumentError("RestartPolicy: window is negative");
+  for (const int code : prevent_codes) {
+    if (!IsExitCode(code))
+      return absl::InvalidArgumentError("RestartPolicy: prevent_codes has one outside [0, 255]");
+  }
+  for (const int code : force_codes) {
+    if (!IsExitCode(code))
+      return absl::InvalidArgumentError("RestartPolicy: force_codes has one outside [0, 255]");
+    if (absl::c_linear_search(prevent_codes, code)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("RestartPolicy: ", code, " is in prevent_codes and force_codes"));
+    }
+  }
   return absl::OkStatus();
-}
-
-bool RestartTracker::Wants(const ExitStatus& status) const {
-  switch (policy_.when) {
-    case RestartPolicy::When::kNever:
-      return false;
-    case RestartPolicy::When::kOnFailure:
-      return !status.ok();
-    case RestartPolicy::When::kAlways:
-      break;
-  }
-  return true;
-}
-
-RestartTracker::Decision RestartTracker::OnEnd(const ExitStatus& status, absl::Duration run_time,
-                                               absl::Duration now, double random) {
-  if (!Wants(status)) return {Action::kStayDown};
-  if (policy_.max_restarts != RestartPolicy::kUnlimited) {
-    while (!restarts_.empty() && restarts_.front() <= now - policy_.window) restarts_.pop_front();
-    if (restarts_.size() >= static_cast<size_t>(policy_.max_restarts)) return {Action::kGiveUp};
-    restarts_.push_back(now);
-  }
-  if (run_time >= policy_.stable_after) next_delay_ = policy_.initial_delay;
-  const absl::Duration delay = next_delay_ * (1 + policy_.jitter * (2 * random - 1));
-  // An initial delay of zero grows from a millisecond, or it would not grow.
-  next_delay_ =
-      std::min(std::max(next_delay_, absl::Milliseconds(1)) * policy_.delay_factor, policy_.max_delay);
-  return {Action::kRestart, delay};
 }
 
 }  // namespace ko

@@ -1,12 +1,11 @@
 #ifndef KO_MANAGER_RESTART_POLICY_H_
 #define KO_MANAGER_RESTART_POLICY_H_
 
-#include <deque>
 #include <limits>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "ko/process/exit_status.h"
 
 namespace ko {
 
@@ -14,14 +13,20 @@ namespace ko {
 //
 // Delays grow from `initial_delay` by `delay_factor` up to `max_delay`; each is spread by +-`jitter` of itself, so that
 // children that failed together do not come back together. A process that ran for `stable_after` or longer has proved
-// itself: its next delay is the initial one again. More than `max_restarts` within `window` is the limit: the process
-// stays down. Times are on the monotonic clock; setting the wall clock changes nothing. A start that fails (no memory, no
+// itself: its next delay is the initial one again. More than `max_restarts` within `window` is the limit, where `at_limit`
+// says what happens. Times are on the monotonic clock; setting the wall clock changes nothing. A start that fails (no memory, no
 // process left) counts as a run of no length.
 struct RestartPolicy {
   enum class When {
     kNever,
     kOnFailure,  // whenever its ExitStatus is not ok(): a code other than 0, any signal, a failed start
     kAlways,
+    kOnAbnormalEnd,  // a signal, a failed start, or an unknown end; no exit code: what exits has chosen to
+  };
+  enum class AtLimit {
+    kGiveUp,    // this process stays down, the others go on
+    kEscalate,  // the manager shuts down, and its Wait says why (Aborted)
+    kHold,      // restarted for ever, at the largest delay, until the window allows more
   };
   static constexpr int kUnlimited = std::numeric_limits<int>::max();
 
@@ -38,36 +43,17 @@ struct RestartPolicy {
   // seconds or more is restarted for ever.
   int max_restarts = 10;
   absl::Duration window = absl::Minutes(1);
+  // One that fails does not take others with it unless told to: most programs have processes they can do without.
+  AtLimit at_limit = AtLimit::kGiveUp;
+  // Exit codes that decide whatever `when` says: a wrong configuration, say, that no restart would mend, and a wish to be
+  // started anew. No code means so to all programs: none by default. The limit holds for the second kind, too.
+  std::vector<int> prevent_codes = {};
+  std::vector<int> force_codes = {};
 
   // InvalidArgument, naming the field, for a policy that makes no sense: negative or infinite delays, max_delay below
-  // initial_delay, a factor below 1, a jitter outside [0, 1], negative max_restarts or window.
+  // initial_delay, a factor below 1, a jitter outside [0, 1], negative max_restarts or window, a code outside [0, 255] or
+  // in both lists.
   absl::Status Validate() const;
-};
-
-// The policy applied to one process: what to do about each of its ends. Pure: no clock, no randomness, no system call.
-class RestartTracker {
- public:
-  enum class Action {
-    kStayDown,  // the policy does not restart after such an end
-    kRestart,   // after `delay`
-    kGiveUp,    // it would, but the limit is reached
-  };
-  struct Decision {
-    Action action;
-    absl::Duration delay = absl::ZeroDuration();
-  };
-
-  explicit RestartTracker(const RestartPolicy& policy) : policy_(policy), next_delay_(policy.initial_delay) {}
-
-  // The process ended at `now` (any clock that does not jump) after `run_time`; `random` in [0, 1) draws the jitter.
-  Decision OnEnd(const ExitStatus& status, absl::Duration run_time, absl::Duration now, double random);
-
- private:
-  bool Wants(const ExitStatus& status) const;
-
-  RestartPolicy policy_;
-  absl::Duration next_delay_;
-  std::deque<absl::Duration> restarts_;  // when, within the window
 };
 
 }  // namespace ko

@@ -3,244 +3,20 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cerrno>
-#include <cmath>
-#include <csignal>
 #include <cstdint>
 #include <limits>
-#include <ostream>
-#include <string>
-#include <tuple>
-#include <vector>
 
 #include "ko/testing/status_matchers.h"
 
 namespace ko {
 namespace {
 
-using ::testing::Combine;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::IsOk;
 using testing::StatusIs;
 using ::testing::Values;
 
-using Action = RestartTracker::Action;
-using When = RestartPolicy::When;
-
-constexpr double kNoJitter = 0.5;  // the middle of the range that is drawn from
-
-// --- Policy x end x count: a process that ends in the same way each time, at once ---
-
-struct End {
-  const char* name;
-  ExitStatus status;
-};
-
-std::ostream& operator<<(std::ostream& os, const End& end) { return os << end.name; }
-
-struct Rule {
-  const char* name;
-  When when;
-  bool Wants(const ExitStatus& status) const {
-    return when == When::kAlways || (when == When::kOnFailure && !status.ok());
-  }
-};
-
-std::ostream& operator<<(std::ostream& os, const Rule& rule) { return os << rule.name; }
-
-class RestartMatrix : public ::testing::TestWithParam<std::tuple<Rule, End, int>> {};
-
-TEST_P(RestartMatrix, RestartsAsOftenAsThePolicySaysAndThenGivesUp) {
-  const auto& [rule, end, max_restarts] = GetParam();
-  RestartTracker tracker({.when = rule.when, .max_restarts = max_restarts, .window = absl::Minutes(1)});
-  for (int i = 0; i < 15; ++i) {
-    const Action expected = !rule.Wants(end.status) ? Action::kStayDown
-                            : i < max_restarts      ? Action::kRestart
-                                                    : Action::kGiveUp;
-    const Action action =
-        tracker.OnEnd(end.status, absl::ZeroDuration(), absl::Milliseconds(i), kNoJitter).action;
-    EXPECT_EQ(action, expected) << "at end number " << i + 1;
-  }
-}
-
-std::string NameOfCell(const ::testing::TestParamInfo<RestartMatrix::ParamType>& info) {
-  const auto& [rule, end, max_restarts] = info.param;
-  return std::string(rule.name) + end.name + "Max" +
-         (max_restarts == RestartPolicy::kUnlimited ? "Unlimited" : std::to_string(max_restarts));
-}
-
-INSTANTIATE_TEST_SUITE_P(PolicyEndLimit, RestartMatrix,
-                         Combine(Values(Rule{"Never", When::kNever}, Rule{"OnFailure", When::kOnFailure},
-                                        Rule{"Always", When::kAlways}),
-                                 Values(End{"Zero", ExitStatus::Exited(0)}, End{"One", ExitStatus::Exited(1)},
-                                        End{"Code255", ExitStatus::Exited(-1)},
-                                        End{"Kill", ExitStatus::Signaled(SIGKILL)},
-                                        End{"Term", ExitStatus::Signaled(SIGTERM)},
-                                        End{"Core", ExitStatus::Signaled(SIGSEGV, /*core_dumped=*/true)},
-                                        End{"NotStarted", ExitStatus::NotStarted(EAGAIN, "fork")},
-                                        End{"Unknown", ExitStatus::Unknown()}),
-                                 Values(0, 1, 10, RestartPolicy::kUnlimited)),
-                         NameOfCell);
-
-// --- Delays ---
-
-// The delays after `count` ends that came at once.
-std::vector<absl::Duration> Delays(RestartTracker& tracker, int count, double random = kNoJitter,
-                                   absl::Duration run_time = absl::ZeroDuration()) {
-  std::vector<absl::Duration> delays;
-  for (int i = 0; i < count; ++i) {
-    const RestartTracker::Decision decision =
-        tracker.OnEnd(ExitStatus::Exited(1), run_time, absl::ZeroDuration(), random);
-    EXPECT_EQ(decision.action, Action::kRestart);
-    delays.push_back(decision.delay);
-  }
-  return delays;
-}
-
 constexpr absl::Duration Ms(int64_t ms) { return absl::Milliseconds(ms); }
-
-TEST(RestartDelay, GrowsByTheFactorUpToTheMaximum) {
-  RestartTracker tracker({.initial_delay = Ms(100), .delay_factor = 3, .max_delay = Ms(1000)});
-  EXPECT_THAT(Delays(tracker, 5), ElementsAre(Ms(100), Ms(300), Ms(900), Ms(1000), Ms(1000)));
-}
-
-TEST(RestartDelay, FactorOfOneStaysTheSame) {
-  RestartTracker tracker({.initial_delay = Ms(20), .delay_factor = 1});
-  EXPECT_THAT(Delays(tracker, 3), ElementsAre(Ms(20), Ms(20), Ms(20)));
-}
-
-TEST(RestartDelay, FactorWithoutBoundReachesTheMaximumAtOnce) {
-  RestartTracker tracker(
-      {.initial_delay = Ms(1), .delay_factor = std::numeric_limits<double>::infinity(), .max_delay = Ms(50)});
-  EXPECT_THAT(Delays(tracker, 3), ElementsAre(Ms(1), Ms(50), Ms(50)));
-}
-
-TEST(RestartDelay, InitialOfZeroGrowsFromAMillisecond) {
-  RestartTracker tracker({.initial_delay = Ms(0), .delay_factor = 2, .max_delay = Ms(5)});
-  EXPECT_THAT(Delays(tracker, 5), ElementsAre(Ms(0), Ms(2), Ms(4), Ms(5), Ms(5)));
-}
-
-TEST(RestartDelay, MaximumOfZeroStaysZero) {
-  RestartTracker tracker({.initial_delay = Ms(0), .max_delay = Ms(0)});
-  EXPECT_THAT(Delays(tracker, 3), ElementsAre(Ms(0), Ms(0), Ms(0)));
-}
-
-TEST(RestartDelay, EndlessCrashingStaysAtTheMaximum) {
-  RestartTracker tracker({.delay_factor = 10, .max_delay = absl::Seconds(5), .max_restarts = 100'000});
-  EXPECT_EQ(Delays(tracker, 100'000).back(), absl::Seconds(5));
-}
-
-TEST(RestartDelay, LowestDrawTakesTheWholeJitterOff) {
-  RestartTracker tracker({.initial_delay = Ms(100), .jitter = 0.25});
-  EXPECT_THAT(Delays(tracker, 2, /*random=*/0.0), ElementsAre(Ms(75), Ms(150)));
-}
-
-TEST(RestartDelay, HighestDrawAddsAlmostTheWholeJitter) {
-  RestartTracker tracker({.initial_delay = Ms(100), .jitter = 0.25});
-  const absl::Duration delay = Delays(tracker, 1, /*random=*/std::nextafter(1.0, 0.0))[0];
-  EXPECT_GT(delay, Ms(124));
-  EXPECT_LE(delay, Ms(125));
-}
-
-TEST(RestartDelay, FullJitterIsNeverNegative) {
-  RestartTracker tracker({.initial_delay = Ms(100), .jitter = 1});
-  EXPECT_THAT(Delays(tracker, 2, /*random=*/0.0), ElementsAre(Ms(0), Ms(0)));
-}
-
-TEST(RestartDelay, NoJitterIgnoresTheDraw) {
-  RestartTracker low({.initial_delay = Ms(100), .jitter = 0});
-  RestartTracker high({.initial_delay = Ms(100), .jitter = 0});
-  EXPECT_EQ(Delays(low, 5, /*random=*/0.0), Delays(high, 5, /*random=*/0.999));
-}
-
-TEST(RestartDelay, StableRunStartsFromTheInitialDelayAgain) {
-  RestartTracker tracker({.initial_delay = Ms(100), .stable_after = absl::Seconds(10)});
-  EXPECT_THAT(Delays(tracker, 3), ElementsAre(Ms(100), Ms(200), Ms(400)));
-  EXPECT_THAT(Delays(tracker, 1, kNoJitter, absl::Seconds(10)), ElementsAre(Ms(100)));
-  EXPECT_THAT(Delays(tracker, 1), ElementsAre(Ms(200))) << "and grows from there";
-}
-
-TEST(RestartDelay, RunJustShortOfStableGoesOnGrowing) {
-  RestartTracker tracker({.initial_delay = Ms(100), .stable_after = absl::Seconds(10)});
-  EXPECT_THAT(Delays(tracker, 3, kNoJitter, absl::Seconds(10) - absl::Nanoseconds(1)),
-              ElementsAre(Ms(100), Ms(200), Ms(400)));
-}
-
-TEST(RestartDelay, StableAfterInfinityNeverStartsAgain) {
-  RestartTracker tracker({.initial_delay = Ms(100), .stable_after = absl::InfiniteDuration()});
-  EXPECT_THAT(Delays(tracker, 2, kNoJitter, absl::Hours(10'000)), ElementsAre(Ms(100), Ms(200)));
-}
-
-// --- The limit ---
-
-Action EndAt(RestartTracker& tracker, absl::Duration now) {
-  return tracker.OnEnd(ExitStatus::Exited(1), absl::ZeroDuration(), now, kNoJitter).action;
-}
-
-TEST(RestartLimit, WindowSlides) {
-  RestartTracker tracker({.max_restarts = 2, .window = absl::Seconds(10)});
-  EXPECT_EQ(EndAt(tracker, absl::Seconds(0)), Action::kRestart);
-  EXPECT_EQ(EndAt(tracker, absl::Seconds(6)), Action::kRestart);
-  EXPECT_EQ(EndAt(tracker, absl::Seconds(10)), Action::kRestart) << "the first has left the window";
-  EXPECT_EQ(EndAt(tracker, absl::Seconds(15)), Action::kGiveUp) << "the others have not";
-}
-
-TEST(RestartLimit, EndJustInsideTheWindowGivesUp) {
-  RestartTracker tracker({.max_restarts = 1, .window = absl::Seconds(10)});
-  EXPECT_EQ(EndAt(tracker, absl::Seconds(0)), Action::kRestart);
-  EXPECT_EQ(EndAt(tracker, absl::Seconds(10) - absl::Nanoseconds(1)), Action::kGiveUp);
-}
-
-TEST(RestartLimit, InfiniteWindowForgetsNothing) {
-  RestartTracker tracker({.max_restarts = 1, .window = absl::InfiniteDuration()});
-  EXPECT_EQ(EndAt(tracker, absl::ZeroDuration()), Action::kRestart);
-  EXPECT_EQ(EndAt(tracker, absl::Hours(1'000'000)), Action::kGiveUp);
-}
-
-TEST(RestartLimit, EndsThatAreNotRestartedDoNotCount) {
-  RestartTracker tracker({.when = When::kOnFailure, .max_restarts = 1});
-  for (int i = 0; i < 5; ++i) {
-    tracker.OnEnd(ExitStatus::Exited(0), absl::ZeroDuration(), absl::ZeroDuration(), kNoJitter);
-  }
-  EXPECT_EQ(EndAt(tracker, absl::ZeroDuration()), Action::kRestart);
-}
-
-TEST(RestartLimit, StableRunDoesNotClearIt) {
-  RestartTracker tracker(
-      {.stable_after = absl::ZeroDuration(), .max_restarts = 1, .window = absl::Minutes(1)});
-  EXPECT_EQ(EndAt(tracker, absl::Seconds(1)), Action::kRestart);
-  EXPECT_EQ(EndAt(tracker, absl::Seconds(2)), Action::kGiveUp);
-}
-
-// As the default's comment says.
-TEST(RestartLimit, DefaultGivesUpACrashLoopAfterAboutHalfAMinute) {
-  RestartTracker tracker{RestartPolicy()};
-  absl::Duration now = absl::ZeroDuration();
-  for (;;) {
-    const RestartTracker::Decision decision =
-        tracker.OnEnd(ExitStatus::Exited(1), absl::ZeroDuration(), now, kNoJitter);
-    if (decision.action == Action::kGiveUp) break;
-    now += decision.delay;
-    ASSERT_LT(now, absl::Hours(1));
-  }
-  EXPECT_GT(now, absl::Seconds(20));
-  EXPECT_LT(now, absl::Seconds(40));
-}
-
-TEST(RestartLimit, DefaultRestartsWhatLivesForSixSecondsForEver) {
-  RestartTracker tracker{RestartPolicy()};
-  absl::Duration now = absl::ZeroDuration();
-  for (int i = 0; i < 1000; ++i) {
-    now += absl::Seconds(6);
-    const RestartTracker::Decision decision =
-        tracker.OnEnd(ExitStatus::Exited(1), absl::Seconds(6), now, kNoJitter);
-    ASSERT_EQ(decision.action, Action::kRestart) << "at end number " << i + 1;
-    now += decision.delay;
-  }
-}
-
-// --- Validate ---
 
 TEST(RestartPolicyValidate, DefaultIsOk) { EXPECT_THAT(RestartPolicy().Validate(), IsOk()); }
 
@@ -259,7 +35,9 @@ TEST(RestartPolicyValidate, BoundariesAreOk) {
                              .jitter = 1,
                              .stable_after = absl::InfiniteDuration(),
                              .max_restarts = RestartPolicy::kUnlimited,
-                             .window = absl::InfiniteDuration()}
+                             .window = absl::InfiniteDuration(),
+                             .prevent_codes = {0},
+                             .force_codes = {255}}
                    .Validate()),
               IsOk());
 }
@@ -293,6 +71,11 @@ INSTANTIATE_TEST_SUITE_P(
            BadPolicy{"JitterAboveOne", {.jitter = 1.01}, "jitter"},
            BadPolicy{"JitterNaN", {.jitter = kNaN}, "jitter"},
            BadPolicy{"StableNegative", {.stable_after = Ms(-1)}, "stable_after"},
+           BadPolicy{"PreventNegative", {.prevent_codes = {1, -1}}, "prevent_codes"},
+           BadPolicy{"PreventAbove255", {.prevent_codes = {256}}, "prevent_codes"},
+           BadPolicy{"ForceNegative", {.force_codes = {-1}}, "force_codes"},
+           BadPolicy{"ForceAbove255", {.force_codes = {255, 256}}, "force_codes"},
+           BadPolicy{"InBothLists", {.prevent_codes = {3, 4}, .force_codes = {4}}, "4 is in"},
            BadPolicy{"RestartsNegative", {.max_restarts = -1}, "max_restarts"},
            BadPolicy{"WindowNegative", {.window = -absl::InfiniteDuration()}, "window"}),
     [](const auto& info) { return info.param.name; });

@@ -166,6 +166,81 @@ TEST_F(SupervisionTest, SeveralAreStartedAgainIndependently) {
   for (int i = 0; i < 20; ++i) EXPECT_EQ(processes[i].restarts(), i % 5);
 }
 
+// --- At the limit, and exit codes that decide ---
+
+TEST_F(SupervisionTest, EscalationStopsTheOthersAndWaitSaysWhy) {
+  ProcessManager manager;
+  Process other = manager.Spawn(ServeUntilShutdown);
+  ASSERT_THAT(other.WaitReady(), IsOk());
+  RestartPolicy policy = AtOnce(When::kOnFailure, 2);
+  policy.at_limit = RestartPolicy::AtLimit::kEscalate;
+  int shutdowns = 0;
+  manager.OnShutdown([&] { ++shutdowns; });
+  Process failing = manager.Spawn([] { return 7; }, policy);
+  EXPECT_THAT(manager.Wait(),
+              StatusIs(absl::StatusCode::kAborted, HasSubstr("attempt 3: exited with code 7")));
+  EXPECT_EQ(shutdowns, 1);
+  EXPECT_TRUE(manager.IsShuttingDown());
+  EXPECT_EQ(failing.restarts(), 2);
+  EXPECT_EQ(other.exit_status(), ExitStatus::Exited(kSawShutdown));
+}
+
+TEST_F(SupervisionTest, EscalationInAManagedManagerBecomesTheEndOfItsProcess) {
+  ProcessManager manager;
+  RestartPolicy policy = AtOnce(When::kOnFailure, 1);
+  policy.at_limit = RestartPolicy::AtLimit::kEscalate;
+  Process process = manager.Fork([policy] {
+    ProcessManager inner;
+    inner.Spawn(ServeUntilShutdown);
+    inner.Spawn([] { return 7; }, policy);
+    return inner.Wait();
+  });
+  const absl::StatusOr<ExitStatus> status = process.Wait();
+  ASSERT_THAT(status, IsOk());
+  EXPECT_THAT(status->ToStatus(), StatusIs(absl::StatusCode::kAborted, HasSubstr("exited with code 7")));
+}
+
+TEST_F(SupervisionTest, GivingUpLeavesTheOthersRunning) {
+  ProcessManager manager;
+  Process other = manager.Spawn(ServeUntilShutdown);
+  Process failing = manager.Spawn([] { return 7; }, AtOnce(When::kOnFailure, 2));
+  EXPECT_THAT(failing.Wait(), IsOkAndHolds(ExitStatus::Exited(7)));
+  ASSERT_THAT(other.WaitReady(), IsOk());
+  EXPECT_FALSE(manager.IsShuttingDown());
+  EXPECT_THAT(manager.Shutdown(), IsOk());
+}
+
+TEST_F(SupervisionTest, HoldGoesOnBeyondTheLimit) {
+  ProcessManager manager;
+  RestartPolicy policy = AtOnce(When::kOnFailure, 1);
+  policy.at_limit = RestartPolicy::AtLimit::kHold;
+  Process process = manager.Spawn([](Self& self) { return self.attempt() < 6 ? 3 : 0; }, policy);
+  EXPECT_THAT(process.Wait(), IsOkAndHolds(ExitStatus::Exited(0)));
+  EXPECT_EQ(process.restarts(), 5);
+}
+
+TEST_F(SupervisionTest, PreventedCodeIsTheEndAndForcedCodeIsNot) {
+  ProcessManager manager;
+  RestartPolicy policy = AtOnce(When::kOnFailure);
+  policy.prevent_codes = {78};
+  policy.force_codes = {0};
+  Process process = manager.Spawn([](Self& self) { return self.attempt() < 3 ? 0 : 78; }, policy);
+  EXPECT_THAT(process.Wait(), IsOkAndHolds(ExitStatus::Exited(78)));
+  EXPECT_EQ(process.restarts(), 2);
+}
+
+TEST_F(SupervisionTest, OnAbnormalEndASignalStartsAgainAndACodeDoesNot) {
+  ProcessManager manager;
+  Process process = manager.Spawn(
+      [](Self& self) {
+        if (self.attempt() == 1) ::raise(SIGKILL);
+        return 3;
+      },
+      AtOnce(When::kOnAbnormalEnd));
+  EXPECT_THAT(process.Wait(), IsOkAndHolds(ExitStatus::Exited(3)));
+  EXPECT_EQ(process.restarts(), 1);
+}
+
 // --- Readiness over restarts ---
 
 TEST_F(SupervisionTest, EachAttemptIsReadyAnew) {

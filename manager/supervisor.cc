@@ -96,6 +96,7 @@ void Supervisor::DropEverything() {
   control_slots_ = ControlSlots();
   fd_limit_.Restore();
   stop_policy_ = {};
+  escalation_ = absl::OkStatus();
   shutting_down_ = false;
   owner_ = ::getpid();
 }
@@ -230,19 +231,39 @@ void Supervisor::OnAttemptEnd(const RecordPtr& record, ExitStatus status) {
   not_ready_.erase(record);
   SetTimer(*record, absl::InfiniteDuration());
 
-  bool restart = false;
-  if (record->restart.has_value() && !record->stopping && !shutting_down_ && !closed_) {
-    const absl::Duration now = os::MonotonicNow();
-    const RestartTracker::Decision decision =
-        record->restart->OnEnd(exit.status, now - record->started_at, now, absl::Uniform(random_, 0.0, 1.0));
-    restart = decision.action == RestartTracker::Action::kRestart;
-    if (restart) {
-      record->state = ProcessRecord::State::kAwaitingRestart;
-      SetTimer(*record, now + decision.delay);
-    }
-  }
+  const bool restart = DecideRestart(record, exit.status);
   events_.push_back({record, ProcessHandler::Event::kExit, std::move(exit), /*is_last_exit=*/!restart});
   if (!restart) EndForGood(record);
+}
+
+bool Supervisor::DecideRestart(const RecordPtr& record, const ExitStatus& status) {
+  if (!record->restart.has_value() || record->stopping || shutting_down_ || closed_) return false;
+  const absl::Duration now = os::MonotonicNow();
+  const RestartTracker::Decision decision =
+      record->restart->OnEnd(status, now - record->started_at, now, absl::Uniform(random_, 0.0, 1.0));
+  switch (decision.action) {
+    case RestartTracker::Action::kRestart:
+      record->state = ProcessRecord::State::kAwaitingRestart;
+      SetTimer(*record, now + decision.delay);
+      return true;
+    case RestartTracker::Action::kEscalate:
+      Escalate(*record, status);
+      break;
+    case RestartTracker::Action::kStayDown:
+    case RestartTracker::Action::kGiveUp:
+      break;
+  }
+  return false;
+}
+
+// The shutdown runs handlers of the user's, and a start that failed comes here outside Dispatch and Wait: it has its turn
+// with the other callbacks. The first one's word is kept.
+void Supervisor::Escalate(const ProcessRecord& record, const ExitStatus& status) {
+  if (!escalation_.ok()) return;
+  escalation_ = absl::AbortedError(
+      absl::StrCat("ProcessManager: shut down, as a process reached its limit of restarts at attempt ",
+                   record.attempt, ": ", status.ToString()));
+  callbacks_.push_back([this] { BeginShutdown(stop_policy_); });
 }
 
 // With the child still there, where there was one.

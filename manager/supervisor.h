@@ -25,6 +25,7 @@
 #include "ko/manager/memory_slots.h"
 #include "ko/manager/process_record.h"
 #include "ko/manager/restart_policy.h"
+#include "ko/manager/restart_tracker.h"
 #include "ko/manager/self.h"
 #include "ko/os/deadline.h"
 #include "ko/os/epoll.h"
@@ -85,6 +86,8 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
   SignalDispatcher& signals() { return kernel_->signals; }
   size_t size() const { return IsOwnedByThisProcess() ? records_.size() : 0; }
   bool closed() const { return closed_; }
+  // Aborted, naming the process and its end, where one has reached a limit that ends all.
+  absl::Status escalation() const { return IsOwnedByThisProcess() ? escalation_ : absl::OkStatus(); }
   bool shutting_down() const { return IsOwnedByThisProcess() && shutting_down_; }
   void SetStopPolicy(const StopPolicy& policy);
 
@@ -121,6 +124,9 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
   ExitEvent TellEnd(ProcessRecord& record, ExitStatus status);
   bool TakeOomKill(const ExitStatus& status);
   void CloseOutput(ProcessRecord& record, int stream);
+  // Whether another attempt will follow, for which the timer is then set.
+  bool DecideRestart(const RecordPtr& record, const ExitStatus& status);
+  void Escalate(const ProcessRecord& record, const ExitStatus& status);
   void EndForGood(const RecordPtr& record);
   void EndBetweenAttempts(const RecordPtr& record);
 
@@ -158,6 +164,7 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
   std::deque<absl::AnyInvocable<void()>> callbacks_;  // of events that have been expanded: one call each
 
   StopPolicy stop_policy_;
+  absl::Status escalation_;
   bool shutting_down_ = false;
   bool closed_ = false;
   std::deque<absl::AnyInvocable<void()>> shutdown_handlers_;
