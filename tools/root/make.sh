@@ -102,7 +102,7 @@ run_in_root() {
 if [[ -f $root/ko/ready ]]; then
   say "bringing the build root up to date: $root"
 else
-  say "making the build root, once: $root (about two minutes, 2.3 GB)"
+  say "making the build root, once: $root (about two minutes, 2.7 GB)"
 fi
 free=$(free_megabytes)
 if [[ ! -d $root/ko ]] && ((free < needed_megabytes)); then
