@@ -2,15 +2,14 @@
 
 #include <dirent.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
+#include "ko/os/process_stat.h"
 
 namespace ko::os {
 namespace {
@@ -19,15 +18,6 @@ struct FileCloser {
   void operator()(FILE* file) const { ::fclose(file); }
 };
 using File = std::unique_ptr<FILE, FileCloser>;
-
-// Whether /proc counts processes as this process does.
-bool ProcIsOurs() {
-  char target[32];
-  const ssize_t size = ::readlink("/proc/self", target, sizeof target - 1);
-  if (size <= 0) return false;
-  target[size] = '\0';
-  return std::atoi(target) == ::getpid();
-}
 
 // The processes that this one has pidfds of.
 absl::flat_hash_set<pid_t> PidsOfOwnPidfds() {

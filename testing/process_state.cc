@@ -3,7 +3,6 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -31,18 +30,7 @@ void Yield() {
 
 }  // namespace
 
-std::optional<ProcessState> ReadProcessState(pid_t pid) {
-  const std::string stat = ReadFile(absl::StrCat("/proc/", pid, "/stat"));
-  const size_t name_end = stat.rfind(')');  // the name may have parentheses and spaces in it
-  if (name_end == std::string::npos) return std::nullopt;
-  ProcessState state = {};
-  const int fields = std::sscanf(
-      stat.c_str() + name_end + 1,
-      " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %" SCNu64, &state.letter,
-      &state.parent, &state.process_group, &state.session, &state.start_time_ticks);
-  if (fields != 5) return std::nullopt;
-  return state;
-}
+std::optional<ProcessState> ReadProcessState(pid_t pid) { return os::ReadProcessStat(pid); }
 
 bool AwaitProcess(pid_t pid, absl::FunctionRef<bool(const ProcessState&)> condition) {
   for (;; Yield()) {

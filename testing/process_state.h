@@ -9,18 +9,13 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
+#include "ko/os/process_stat.h"
 
 namespace ko::testing {
 
 // What /proc/PID/stat says of a process, and the waiting for it to say something else. The waits have no
 // limit of their own: the test's is what ends one that never comes true. Threads: any.
-struct ProcessState {
-  char letter;  // R running, S sleeping, T stopped, Z ended and not reaped
-  pid_t parent;
-  pid_t process_group;
-  pid_t session;
-  uint64_t start_time_ticks;  // since boot; with the pid it names a process for good
-};
+using ProcessState = os::ProcessStat;
 
 // Empty where there is no such process (a zombie is one).
 std::optional<ProcessState> ReadProcessState(pid_t pid);
