@@ -10,33 +10,17 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <cstring>
 #include <new>
 #include <string>
 #include <utility>
 
 #include "benchmark/benchmark.h"
+#include "ko/benchmarks/ballast.h"
 #include "ko/ko.h"
 
 namespace {
 
-// Memory of the caller's, in small pages, as a heap is.
-class Ballast {
- public:
-  explicit Ballast(size_t megabytes) : bytes_(megabytes << 20) {
-    if (bytes_ == 0) return;
-    data_ = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    ::madvise(data_, bytes_, MADV_NOHUGEPAGE);
-    std::memset(data_, 1, bytes_);
-  }
-  ~Ballast() {
-    if (bytes_ != 0) ::munmap(data_, bytes_);
-  }
-
- private:
-  size_t bytes_;
-  void* data_ = nullptr;
-};
+using ko::benchmarks::Ballast;
 
 void Check(benchmark::State& state, bool ok) {
   if (!ok) state.SkipWithError("a child did not end as it should");
@@ -69,15 +53,6 @@ void ForkServerWait(benchmark::State& state, const ko::ForkServer& server) {
     absl::StatusOr<ko::Child> child = server.Fork<&ReturnSeven>();
     Check(state,
           child.ok() && child->Wait().value_or(ko::ExitStatus::Unknown()) == ko::ExitStatus::Exited(7));
-  }
-}
-
-void KoManager(benchmark::State& state) {
-  const Ballast ballast(state.range(0));
-  ko::ProcessManager manager;
-  for (auto _ : state) {
-    Check(state, manager.Fork([] { return 7; }).Wait().value_or(ko::ExitStatus::Unknown()) ==
-                     ko::ExitStatus::Exited(7));
   }
 }
 
@@ -196,7 +171,6 @@ int main(int argc, char** argv) {
 
   RegisterWait("raw_fork", RawFork);
   RegisterWait("ko", Ko);
-  RegisterWait("ko_manager", KoManager);
   RegisterWait("fork_server", [&](benchmark::State& state) { ForkServerWait(state, server); });
   RegisterWait("fork_server_cold", [&](benchmark::State& state) { ForkServerWait(state, cold_server); });
   RegisterWait("vfork_exec", VforkExec);

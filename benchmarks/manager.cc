@@ -1,0 +1,334 @@
+// What a supervisor costs.
+//
+// ForkWait: a child is started, ends, and is waited for. Respawn: from the death of a process to the first line of the one
+// in its place. Both by the memory that the caller has touched (`rss_mb`). ExitHandling: a child has ended (it is a
+// zombie already); from there until it is reaped and its handler has run, beside so many others that live. IdleWakeups: how
+// often a manager whose children do nothing runs in two seconds.
+
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/strip.h"
+#include "benchmark/benchmark.h"
+#include "ko/benchmarks/ballast.h"
+#include "ko/benchmarks/raw_futex.h"
+#include "ko/benchmarks/shared_object.h"
+#include "ko/ko.h"
+#include "ko/os/pidfd.h"
+#include "ko/os/unique_fd.h"
+
+namespace {
+
+using ko::benchmarks::Ballast;
+using ko::benchmarks::SharedObject;
+
+int64_t NowNanoseconds() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
+
+void Check(benchmark::State& state, bool ok) {
+  if (!ok) state.SkipWithError("a child did not do as it should");
+}
+
+[[noreturn]] void PauseForEver() {
+  for (;;) ::pause();
+}
+
+// --- ForkWait ---------------------------------------------------------------------------------------------------------
+
+void RawFork(benchmark::State& state) {
+  const Ballast ballast(state.range(0));
+  for (auto _ : state) {
+    const pid_t pid = ::fork();
+    if (pid == 0) ::_exit(7);
+    int status = 0;
+    Check(state, ::waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) == 7);
+  }
+}
+
+void ManagerFork(benchmark::State& state) {
+  const Ballast ballast(state.range(0));
+  ko::ProcessManager manager;
+  for (auto _ : state) {
+    Check(state, manager.Fork([] { return 7; }).Wait().value_or(ko::ExitStatus::Unknown()) ==
+                     ko::ExitStatus::Exited(7));
+  }
+}
+
+// --- Respawn ----------------------------------------------------------------------------------------------------------
+
+// What the first line of a process in another one's place says.
+class Births {
+ public:
+  void Tell() {
+    words_->at.store(NowNanoseconds(), std::memory_order_relaxed);
+    words_->count.fetch_add(1, std::memory_order_release);  // pairs with Await's load
+    ko::benchmarks::FutexWakeOne(words_->count);
+  }
+  // When the process that is the `count`th began.
+  int64_t Await(uint32_t count) {
+    for (;;) {
+      const uint32_t now = words_->count.load(std::memory_order_acquire);  // pairs with Tell
+      if (now >= count) return words_->at.load(std::memory_order_relaxed);
+      ko::benchmarks::FutexSleep(words_->count, now);
+    }
+  }
+
+ private:
+  struct Words {
+    std::atomic<int64_t> at;
+    std::atomic<uint32_t> count;
+  };
+  const SharedObject<Words> words_;
+};
+
+// `replace` kills the process that there is, and returns when another one has been started.
+template <class Replace>
+void TimeRespawns(benchmark::State& state, Births& births, Replace replace) {
+  uint32_t count = 1;
+  births.Await(count);
+  for (auto _ : state) {
+    const int64_t death = NowNanoseconds();
+    replace();
+    state.SetIterationTime(static_cast<double>(births.Await(++count) - death) * 1e-9);
+  }
+}
+
+void RawRespawn(benchmark::State& state) {
+  const Ballast ballast(state.range(0));
+  Births births;
+  const auto start = [&births] {
+    const pid_t pid = ::fork();
+    if (pid != 0) return pid;
+    births.Tell();
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    PauseForEver();
+  };
+  pid_t pid = start();
+  const auto end = [&] {
+    ::kill(pid, SIGKILL);
+    Check(state, ::waitpid(pid, nullptr, 0) == pid);
+  };
+  TimeRespawns(state, births, [&] {
+    end();
+    pid = start();
+  });
+  end();
+}
+
+ko::RestartPolicy RestartAtOnce() {
+  return {.when = ko::RestartPolicy::When::kAlways,
+          .initial_delay = absl::ZeroDuration(),
+          .max_delay = absl::ZeroDuration(),
+          .jitter = 0,
+          .max_restarts = ko::RestartPolicy::kUnlimited};
+}
+
+void ManagerRespawn(benchmark::State& state, const ko::RestartPolicy& policy) {
+  const Ballast ballast(state.range(0));
+  Births births;
+  ko::ProcessManager manager;
+  ko::Process process = manager.Spawn(
+      [&births] {
+        births.Tell();
+        PauseForEver();
+      },
+      policy);
+  TimeRespawns(state, births, [&] {
+    const int restarts = process.restarts();
+    Check(state, ::kill(process.pid(), SIGKILL) == 0);
+    while (process.restarts() == restarts) Check(state, manager.Dispatch(absl::InfiniteDuration()).ok());
+  });
+}
+
+// --- ExitHandling -----------------------------------------------------------------------------------------------------
+
+void AwaitZombie(pid_t pid) {
+  siginfo_t info;
+  ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT);
+}
+
+// So many children that do nothing.
+class ManagerCrowd {
+ public:
+  explicit ManagerCrowd(size_t size) {
+    while (processes_.size() < size) processes_.push_back(Start());
+  }
+  ~ManagerCrowd() { manager_.Shutdown({.signal = SIGKILL}).IgnoreError(); }
+
+  pid_t pid(size_t index) const { return processes_[index].pid(); }
+  void HandleExit() {
+    const int before = exits_;
+    while (exits_ == before && manager_.Dispatch(absl::InfiniteDuration()).ok()) {
+    }
+  }
+  bool Replace(size_t index) {
+    processes_[index] = Start();
+    return processes_[index].pid() > 0;
+  }
+
+ private:
+  ko::Process Start() {
+    ko::Process process = manager_.Fork([] { PauseForEver(); });
+    process.OnExit([this](const ko::ExitStatus&) { ++exits_; });
+    return process;
+  }
+
+  int exits_ = 0;
+  ko::ProcessManager manager_;
+  std::vector<ko::Process> processes_;
+};
+
+// The same by pidfds and epoll, with nothing around them.
+class RawCrowd {
+ public:
+  explicit RawCrowd(size_t size) : epoll_(::epoll_create1(EPOLL_CLOEXEC)), children_(size) {
+    for (size_t index = 0; index < size; ++index) Replace(index);
+  }
+  ~RawCrowd() {
+    for (const Child& child : children_) ::kill(child.pid, SIGKILL);
+    for (const Child& child : children_) ::waitpid(child.pid, nullptr, 0);
+  }
+
+  pid_t pid(size_t index) const { return children_[index].pid; }
+  void HandleExit() {
+    epoll_event event;
+    ::epoll_wait(epoll_.get(), &event, 1, -1);
+    Child& child = children_[event.data.u64];
+    ::waitpid(child.pid, nullptr, 0);
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, child.pidfd.get(), nullptr);
+    child.pidfd.reset();
+  }
+  bool Replace(size_t index) {
+    Child& child = children_[index];
+    child.pid = ::fork();
+    if (child.pid == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      PauseForEver();
+    }
+    child.pidfd = ko::os::OpenPidfd(child.pid);
+    epoll_event event = {.events = EPOLLIN, .data = {.u64 = index}};
+    return ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, child.pidfd.get(), &event) == 0;
+  }
+
+ private:
+  struct Child {
+    pid_t pid = 0;
+    ko::os::UniqueFd pidfd;
+  };
+  const ko::os::UniqueFd epoll_;
+  std::vector<Child> children_;
+};
+
+template <class Crowd>
+void HandleExits(benchmark::State& state) {
+  const auto live = static_cast<size_t>(state.range(0));
+  Crowd crowd(live);
+  size_t index = 0;
+  for (auto _ : state) {
+    index = (index + 7919) % live;  // everywhere among them
+    const pid_t victim = crowd.pid(index);
+    Check(state, ::kill(victim, SIGKILL) == 0);
+    AwaitZombie(victim);
+    const int64_t begin = NowNanoseconds();
+    crowd.HandleExit();
+    state.SetIterationTime(static_cast<double>(NowNanoseconds() - begin) * 1e-9);
+    Check(state, crowd.Replace(index));
+  }
+}
+
+// --- IdleWakeups ------------------------------------------------------------------------------------------------------
+
+int64_t VoluntarySwitches(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/status");
+  int64_t switches = -1;
+  for (std::string line; std::getline(file, line);) {
+    std::string_view rest = line;
+    if (absl::ConsumePrefix(&rest, "voluntary_ctxt_switches:") && absl::SimpleAtoi(rest, &switches)) break;
+  }
+  return switches;
+}
+
+void IdleWakeups(benchmark::State& state) {
+  constexpr int kSeconds = 2;
+  int64_t wakeups = 0;
+  for (auto _ : state) {
+    Births settled;
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      ko::ProcessManager manager;
+      for (int64_t i = 0; i < state.range(0); ++i) manager.Fork([] { PauseForEver(); });
+      manager.Dispatch().IgnoreError();
+      settled.Tell();
+      ::_exit(manager.Wait().ok() ? 0 : 1);
+    }
+    settled.Await(1);
+    ::sleep(1);
+    const int64_t before = VoluntarySwitches(pid);
+    ::sleep(kSeconds);
+    wakeups = VoluntarySwitches(pid) - before;
+    Check(state, before > 0 && wakeups >= 0);
+    state.SetIterationTime(kSeconds);
+    ::kill(pid, SIGTERM);
+    int status = 1;
+    Check(state, ::waitpid(pid, &status, 0) == pid && status == 0);
+  }
+  state.counters["wakeups"] = static_cast<double>(wakeups);
+}
+
+// ----------------------------------------------------------------------------------------------------------------------
+
+template <class Run>
+benchmark::internal::Benchmark* Register(const char* name, Run run) {
+  return benchmark::RegisterBenchmark(name, run)->Unit(benchmark::kMicrosecond);
+}
+
+void RegisterAll() {
+  const auto by_memory = [](benchmark::internal::Benchmark* benchmark) {
+    return benchmark->ArgName("rss_mb")->Arg(0)->Arg(1024);
+  };
+  by_memory(Register("ForkWait/raw_fork", RawFork))->UseRealTime();
+  by_memory(Register("ForkWait/ko_manager", ManagerFork))->UseRealTime();
+  by_memory(Register("Respawn/raw_loop", RawRespawn))->UseManualTime();
+  by_memory(Register("Respawn/ko", [](benchmark::State& state) {
+    ManagerRespawn(state, RestartAtOnce());
+  }))->UseManualTime();
+
+  // As many as make the mean of a run steady; what takes long is the starting of the crowd.
+  constexpr int kExits = 500;
+  const auto by_crowd = [](benchmark::internal::Benchmark* benchmark) {
+    return benchmark->ArgName("live")->Arg(1)->Arg(100)->Arg(1000)->Arg(10'000)->Iterations(kExits);
+  };
+  by_crowd(Register("ExitHandling/raw_epoll", HandleExits<RawCrowd>))->UseManualTime();
+  by_crowd(Register("ExitHandling/ko", HandleExits<ManagerCrowd>))->UseManualTime();
+  Register("IdleWakeups/ko", IdleWakeups)
+      ->ArgName("children")
+      ->Arg(10)
+      ->Arg(1000)
+      ->Iterations(1)
+      ->UseManualTime();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  RegisterAll();
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+}
