@@ -11,10 +11,16 @@
 
 namespace ko {
 
-// What a child tells its manager while it lives, in memory that the two share. Zeroed memory is a child that has said
-// nothing. Crash: a single store each, so there is nothing half-said.
-struct alignas(64) ControlSlot {        // a cache line of its own
-  std::atomic<uint32_t> ready_attempt;  // the attempt that is ready; attempts count from 1
+// What an attempt tells its manager while it lives, and its manager it, in memory that the two share. Zeroed memory is one
+// that has said nothing. Crash: a single store each, so there is nothing half-said. Times are nanoseconds of
+// os::MonotonicNow.
+struct alignas(64) ControlSlot {  // a cache line of its own
+  std::atomic<uint32_t> ready;    // 1 where it is
+  std::atomic<uint32_t>
+      turn;  // the manager's word to a spare: the number of its attempt, which begins; a futex
+  std::atomic<int64_t> heartbeat_ns;  // the last one; 0: none
+  std::atomic<int64_t> task_ns;       // when the task that is under way began; 0: none is
+  std::atomic<int64_t> tasks;         // that have ended
 };
 
 // A slot and the memory that it lies in, kept mapped as long as somebody has it.

@@ -32,9 +32,7 @@ class ControlSlotsTest : public testing::LeakCheckedTest {
     EXPECT_THAT(slot, IsOk());
     return *std::move(slot);
   }
-  static uint32_t ReadyAttempt(const ControlSlotRef& slot) {
-    return slot->ready_attempt.load(std::memory_order_relaxed);
-  }
+  static uint32_t Ready(const ControlSlotRef& slot) { return slot->ready.load(std::memory_order_relaxed); }
   void TearDown() override {
     slots_.reset();
     LeakCheckedTest::TearDown();
@@ -43,16 +41,18 @@ class ControlSlotsTest : public testing::LeakCheckedTest {
   std::optional<ControlSlots> slots_ = ControlSlots();
 };
 
-TEST_F(ControlSlotsTest, NewSlotIsZeroed) { EXPECT_EQ(ReadyAttempt(Allocate()), 0u); }
+TEST_F(ControlSlotsTest, NewSlotIsZeroed) { EXPECT_EQ(Ready(Allocate()), 0u); }
 
 TEST_F(ControlSlotsTest, ReusedSlotIsZeroedAgain) {
   ControlSlotRef slot = Allocate();
   ControlSlot* const address = slot.get();
-  slot->ready_attempt.store(7, std::memory_order_relaxed);
+  slot->ready.store(7, std::memory_order_relaxed);
+  slot->tasks.store(7, std::memory_order_relaxed);
   slots_->Free(std::move(slot));
   slot = Allocate();
   EXPECT_EQ(slot.get(), address) << "the newest one freed is the first one reused";
-  EXPECT_EQ(ReadyAttempt(slot), 0u);
+  EXPECT_EQ(Ready(slot), 0u);
+  EXPECT_EQ(slot->tasks.load(std::memory_order_relaxed), 0);
 }
 
 TEST_F(ControlSlotsTest, SlotsAreDistinctAndOfACacheLineEach) {
@@ -78,15 +78,15 @@ TEST_F(ControlSlotsTest, ThousandSlotsTakeSixteenPages) {
 
 TEST_F(ControlSlotsTest, ChildsStoreIsSeenByTheParent) {
   const ControlSlotRef slot = Allocate();
-  InChild([&] { slot->ready_attempt.store(3, std::memory_order_release); });
-  EXPECT_EQ(slot->ready_attempt.load(std::memory_order_acquire), 3u);
+  InChild([&] { slot->ready.store(3, std::memory_order_release); });
+  EXPECT_EQ(slot->ready.load(std::memory_order_acquire), 3u);
 }
 
 TEST_F(ControlSlotsTest, SlotOutlivesTheAllocator) {
   ControlSlotRef slot = Allocate();
   slots_.reset();
-  slot->ready_attempt.store(1, std::memory_order_relaxed);
-  EXPECT_EQ(ReadyAttempt(slot), 1u);
+  slot->ready.store(1, std::memory_order_relaxed);
+  EXPECT_EQ(Ready(slot), 1u);
 }
 
 TEST_F(ControlSlotsTest, FreeingAnEmptyReferenceAddsNothing) {

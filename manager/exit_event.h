@@ -19,6 +19,8 @@ struct ExitEvent {
   pid_t pid = 0;      // 0 where it did not start
   absl::Duration run_time = absl::ZeroDuration();
   ResourceUsage usage = {};
+  // Why the manager ended it: "stopped", "missed its heartbeat deadline"; empty where it did not.
+  std::string reason = {};
   // Of a command whose output the manager collects (Stdio::Pipe()), at most 10.
   std::vector<std::string> last_lines = {};
   // The kernel killed it because its cgroup ran out of memory. False also where the kernel does not let this

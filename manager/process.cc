@@ -1,5 +1,7 @@
 #include "ko/manager/process.h"
 
+#include <algorithm>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -82,11 +84,11 @@ absl::Status Process::WaitReady(absl::Duration timeout) {
   absl::StatusOr<std::shared_ptr<Supervisor>> supervisor = GetSupervisor();
   if (!supervisor.ok()) return supervisor.status();
   // Between two attempts, it is the next one that is awaited.
-  const int attempt = record->attempt + (record->state == State::kAwaitingRestart ? 1 : 0);
+  const Attempt* const current = record->current();
+  const int attempt = current != nullptr ? current->number : record->attempt + 1;
   const auto ready = [&] { return record->last_ready_attempt >= attempt; };
   const auto ended = [&] {
-    return record->state == State::kEnded || record->attempt > attempt ||
-           (record->attempt == attempt && record->state != State::kRunning);
+    return record->state == State::kEnded || (record->attempt >= attempt && !record->Lives(attempt));
   };
   absl::StatusOr<bool> done =
       (*supervisor)->RunUntil([&] { return ready() || ended(); }, os::Deadline::After(timeout));
@@ -98,8 +100,7 @@ absl::Status Process::WaitReady(absl::Duration timeout) {
 }
 
 bool Process::IsReady() const {
-  return record_ != nullptr && record_->state == State::kRunning &&
-         record_->last_ready_attempt == record_->attempt;
+  return record_ != nullptr && record_->current() != nullptr && record_->current()->ready_at.has_value();
 }
 
 absl::Status Process::Kill(int signo) {
@@ -113,7 +114,14 @@ absl::Status Process::Kill(int signo) {
 absl::StatusOr<ExitStatus> Process::Stop(StopPolicy policy) {
   if (absl::Status valid = Supervisor::CheckSignal(policy.signal); !valid.ok()) return valid;
   if (absl::StatusOr<std::shared_ptr<Supervisor>> supervisor = GetSupervisor(); supervisor.ok()) {
-    (*supervisor)->RequestStop(record_, policy);
+    (*supervisor)->RequestStop(record_, StopPlan::From(policy));
+  }
+  return Wait();
+}
+
+absl::StatusOr<ExitStatus> Process::Stop() {
+  if (absl::StatusOr<std::shared_ptr<Supervisor>> supervisor = GetSupervisor(); supervisor.ok()) {
+    (*supervisor)->RequestStop(record_);
   }
   return Wait();
 }
@@ -124,7 +132,12 @@ SharedMemory& Process::shared_memory() const {
   return none;
 }
 
-pid_t Process::pid() const { return record_ == nullptr ? 0 : record_->pid; }
+const std::string& Process::name() const {
+  static const std::string none;
+  return record_ == nullptr ? none : record_->name();
+}
+
+pid_t Process::pid() const { return record_ == nullptr ? 0 : record_->pid(); }
 
 bool Process::IsAlive() const { return record_ != nullptr && record_->state != State::kEnded; }
 
@@ -137,6 +150,6 @@ std::optional<ExitEvent> Process::exit_event() const {
   return exit_status().has_value() ? record_->exit : std::nullopt;
 }
 
-int Process::restarts() const { return record_ == nullptr ? 0 : record_->restarts; }
+int Process::restarts() const { return record_ == nullptr ? 0 : std::max(record_->attempt - 1, 0); }
 
 }  // namespace ko

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "absl/functional/any_invocable.h"
@@ -48,7 +49,7 @@ class Process {
   Process& OnSuccess(absl::AnyInvocable<void()> handler);                 // it exited with 0
   Process& OnError(absl::AnyInvocable<void(const ExitStatus&)> handler);  // any other end, and a failed start
   Process& OnExit(absl::AnyInvocable<void(const ExitStatus&)> handler);   // both
-  Process& OnReady(absl::AnyInvocable<void()> handler);                   // Self::NotifyReady()
+  Process& OnReady(absl::AnyInvocable<void()> handler);                   // Self::NotifyReady(), READY=1
   // As OnExit, with all that is known: attempt, run time, what it used, its last lines, an OOM kill.
   Process& OnExitEvent(absl::AnyInvocable<void(const ExitEvent&)> handler);
 
@@ -65,9 +66,11 @@ class Process {
   // policy says; to end it for good, Stop it. Errors: InvalidArgument for a number that is no signal.
   absl::Status Kill(int signo = SIGTERM);
 
-  // Ends the process for good: the policy's signal, the grace time, SIGKILL. Waits for the end. A second call with a
-  // shorter grace makes haste. Errors: InvalidArgument for a policy whose signal is none.
-  absl::StatusOr<ExitStatus> Stop(StopPolicy policy = {});
+  // Ends the process for good: the policy's signal, the grace time, SIGKILL; without a policy by its own plan
+  // (ProcessOptions::stop), or the manager's. Waits for the end. A second call with a shorter grace makes haste. Errors:
+  // InvalidArgument for a policy whose signal is none.
+  absl::StatusOr<ExitStatus> Stop(StopPolicy policy);
+  absl::StatusOr<ExitStatus> Stop();
 
   // 64 KiB that the process and its manager share, empty at first; kept over restarts, and after the end for as long as
   // there are handles. Costs nothing until it is used. The child has it as self.shared_memory() and self["key"]. Of a
@@ -76,6 +79,7 @@ class Process {
   SharedMemory& shared_memory() const;
   SharedMemory::Entry operator[](std::string_view key) const { return shared_memory()[key]; }
 
+  const std::string& name() const;                // ProcessOptions::name; empty for a handle of no process
   pid_t pid() const;                              // of the running attempt; 0 where none runs
   bool IsAlive() const;                           // it runs, or will be started again
   std::optional<ExitStatus> exit_status() const;  // of the last attempt; empty while one runs
@@ -83,7 +87,9 @@ class Process {
   int restarts() const;                           // how many times it was started again
 
  private:
+  friend class Group;
   friend class ProcessManager;
+  friend class WorkerPool;
   explicit Process(std::shared_ptr<ProcessRecord> record) : record_(std::move(record)) {}
 
   absl::StatusOr<std::shared_ptr<Supervisor>> GetSupervisor() const;

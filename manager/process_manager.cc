@@ -1,5 +1,6 @@
 #include "ko/manager/process_manager.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/log/absl_check.h"
@@ -25,16 +26,26 @@ ProcessManager& ProcessManager::operator=(ProcessManager&& other) noexcept {
 
 ProcessManager::~ProcessManager() { supervisor_->Close(); }
 
-Process ProcessManager::Fork(ManagedBody body) {
-  return Process(supervisor_->Start(std::move(body), std::nullopt));
+Process ProcessManager::Fork(ManagedBody body, ProcessOptions options) {
+  return Process(supervisor_->Start(MakeSpec(std::move(body), std::nullopt, std::move(options))));
 }
 
-Process ProcessManager::Spawn(ManagedBody body, RestartPolicy policy) {
-  return Process(supervisor_->Start(std::move(body), policy));
+Process ProcessManager::Spawn(ManagedBody body, RestartPolicy policy, ProcessOptions options) {
+  return Process(supervisor_->Start(MakeSpec(std::move(body), std::move(policy), std::move(options))));
 }
 
-Process ProcessManager::Spawn(Command command, RestartPolicy policy) {
-  return Process(supervisor_->Start(std::move(command), policy));
+Process ProcessManager::Spawn(Command command, RestartPolicy policy, ProcessOptions options) {
+  return Process(supervisor_->Start(MakeSpec(std::move(command), std::move(policy), std::move(options))));
+}
+
+ko::Group ProcessManager::Group(Strategy strategy, GroupOptions options) {
+  return ko::Group::Create(supervisor_, nullptr, strategy, std::move(options));
+}
+
+WorkerPool ProcessManager::SpawnPool(int workers, ManagedBody body, RestartPolicy policy,
+                                     ProcessOptions options) {
+  return WorkerPool::Create(supervisor_, nullptr, workers,
+                            MakeSpec(std::move(body), std::move(policy), std::move(options)));
 }
 
 absl::Status ProcessManager::Wait(absl::Duration timeout) {
@@ -53,6 +64,10 @@ absl::StatusOr<int> ProcessManager::Dispatch(absl::Duration timeout) {
 
 int ProcessManager::poll_fd() { return supervisor_->EnsureOpen().ok() ? supervisor_->poll_fd() : -1; }
 
+void ProcessManager::OnEvent(absl::AnyInvocable<void(const ProcessEvent&)> handler) {
+  supervisor_->AddEventHandler(std::move(handler));
+}
+
 size_t ProcessManager::size() const { return supervisor_->size(); }
 
 void ProcessManager::OnShutdown(absl::AnyInvocable<void()> handler) {
@@ -62,7 +77,13 @@ void ProcessManager::OnShutdown(absl::AnyInvocable<void()> handler) {
 absl::Status ProcessManager::Shutdown(StopPolicy policy) {
   if (absl::Status valid = Supervisor::CheckSignal(policy.signal); !valid.ok()) return valid;
   supervisor_->EnsureOwned();
-  supervisor_->BeginShutdown(policy);
+  supervisor_->BeginShutdown(StopPlan::From(policy));
+  return Wait();
+}
+
+absl::Status ProcessManager::Shutdown() {
+  supervisor_->EnsureOwned();
+  supervisor_->BeginShutdown(std::nullopt);
   return Wait();
 }
 

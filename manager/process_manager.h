@@ -8,10 +8,16 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "ko/manager/group.h"
+#include "ko/manager/group_options.h"
+#include "ko/manager/group_plan.h"
 #include "ko/manager/managed_body.h"
 #include "ko/manager/process.h"
+#include "ko/manager/process_event.h"
+#include "ko/manager/process_options.h"
 #include "ko/manager/restart_policy.h"
 #include "ko/manager/self.h"
+#include "ko/manager/worker_pool.h"
 #include "ko/process/command.h"
 #include "ko/process/daemonize.h"
 #include "ko/process/stop_policy.h"
@@ -32,7 +38,7 @@ class Supervisor;
 //
 // On SIGTERM and SIGINT (unless that is ignored, as in the background) it shuts down, inside Dispatch or Wait: the
 // OnShutdown handlers run, then the children get SIGTERM in the reverse order of their starts, after the grace time
-// SIGKILL, and nothing is started any more. Several managers in a process each do so for their own children; a manager
+// SIGKILL, and nothing is started any more; those of a group one after the other, those with a plan of their own by it. Several managers in a process each do so for their own children; a manager
 // in a managed child leaves the terminal's Ctrl-C to its parent.
 //
 // Destruction stops what is left in the same way, without calling handlers, and reaps it.
@@ -49,17 +55,27 @@ class ProcessManager {
   ~ProcessManager();
 
   // Runs `body` once in a child. For what a body may be see managed_body.h.
-  Process Fork(ManagedBody body);
-  // Keeps `body` running: started again when it ends, as the policy says. A policy that makes no sense (Validate) is a
-  // failed start.
-  Process Spawn(ManagedBody body, RestartPolicy policy = {});
+  Process Fork(ManagedBody body, ProcessOptions options = {});
+  // Keeps `body` running: started again when it ends, as the policy says. A policy or options that make no sense (Validate)
+  // are a failed start.
+  Process Spawn(ManagedBody body, RestartPolicy policy = {}, ProcessOptions options = {});
 
   // Keeps a command running in the same way. It gets SIGTERM, and dies with the manager, as a body does, and is in
   // a process group of its own, out of the terminal's reach. Where its output is Stdio::Pipe() the manager reads
   // it, in Dispatch and Wait, and keeps its end: the last lines come with its ExitEvent and the message of its
   // ExitStatus. What the command leaves running when it ends writes into a closed pipe. Its standard input cannot
-  // be a pipe. It is never ready.
-  Process Spawn(Command command, RestartPolicy policy = {});
+  // be a pipe. Where it is to tell that it is ready, or that it goes on (ReadyWhen::kNotified,
+  // LivenessPolicy::heartbeat_deadline), it finds NOTIFY_SOCKET and WATCHDOG_USEC in its environment, see sd_notify(3);
+  // it and its process group are listened to.
+  Process Spawn(Command command, RestartPolicy policy = {}, ProcessOptions options = {});
+
+  // A group of processes that are started, restarted and stopped together. See group.h.
+  ko::Group Group(Strategy strategy, GroupOptions options = {});
+
+  // `workers` processes with the same body, each kept alive as the policy says. See worker_pool.h.
+  WorkerPool SpawnPool(int workers, ManagedBody body,
+                       RestartPolicy policy = {.when = RestartPolicy::When::kAlways},
+                       ProcessOptions options = {});
 
   // Waits until no process is left, neither running nor about to be restarted. Errors: DeadlineExceeded; Aborted, naming
   // the end, where a process reached the limit of a policy that escalates, so that all were stopped; Cancelled, here and
@@ -71,17 +87,21 @@ class ProcessManager {
   // Readable when Dispatch has something to do. -1 where there are no descriptors left. Another one after Daemonize.
   int poll_fd();
 
+  // `handler` is told of everything that happens to any process or group from now on, in order, in Dispatch and Wait.
+  void OnEvent(absl::AnyInvocable<void(const ProcessEvent&)> handler);
+
   size_t size() const;  // processes that run or will be started again, as of the last Dispatch or Wait
   bool HasAlive() const { return size() > 0; }
 
   // `handler` runs when a shutdown begins, before any child is told; from this call on a SIGTERM finds it. Several run in
   // order; one that is added after the beginning runs in the next Dispatch or Wait.
   void OnShutdown(absl::AnyInvocable<void()> handler);
-  // Shuts down as on SIGTERM, and waits for the end. Called again, with a shorter grace, it makes haste. Errors:
-  // InvalidArgument for a policy whose signal is none; Wait's.
-  absl::Status Shutdown(StopPolicy policy = {});
+  // Shuts down as on SIGTERM, and waits for the end; with a policy that is every process's, whatever its own plan. Called
+  // again, with a shorter grace, it makes haste. Errors: InvalidArgument for a policy whose signal is none; Wait's.
+  absl::Status Shutdown(StopPolicy policy);
+  absl::Status Shutdown();
   bool IsShuttingDown() const;
-  // The policy for SIGTERM, SIGINT and destruction.
+  // How those are stopped that have no plan of their own (ProcessOptions::stop).
   void SetStopPolicy(StopPolicy policy);
 
   // See daemonize.h. Refused with FailedPrecondition while there are children: they would not be the daemon's. Handlers of

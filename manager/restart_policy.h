@@ -50,6 +50,11 @@ struct RestartPolicy {
   std::vector<int> prevent_codes = {};
   std::vector<int> force_codes = {};
 
+  // Keep one forked in advance, which waits for its turn: a restart then takes a wake-up instead of a fork. It has the state
+  // of the manager at the start of the one that it replaces, and takes its memory (copied where one of the two writes) and a
+  // pid. Of bodies only; after `initial_delay` as any restart.
+  bool hot_spare = false;
+
   // InvalidArgument, naming the field, for a policy that makes no sense: negative or infinite delays, max_delay below
   // initial_delay, a factor below 1, a jitter outside [0, 1], negative max_restarts or window, a code outside [0, 255] or
   // in both lists.

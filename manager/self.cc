@@ -5,27 +5,31 @@
 #include <csignal>
 #include <utility>
 
+#include "ko/os/deadline.h"
 #include "ko/proctitle/process_title.h"
 
 namespace ko {
 
-absl::StatusOr<std::unique_ptr<Self>> Self::Create(int attempt, ControlSlotRef control,
+absl::StatusOr<std::unique_ptr<Self>> Self::Create(int attempt, int slot, int64_t max_tasks,
+                                                   ControlSlotRef control,
                                                    std::shared_ptr<SharedMemory> memory, os::EventFd bell) {
   absl::StatusOr<SignalDispatcher> signals = SignalDispatcher::Create();
   if (!signals.ok()) return signals.status();
-  auto self = std::unique_ptr<Self>(
-      new Self(attempt, std::move(control), std::move(memory), std::move(bell), *std::move(signals)));
+  auto self = std::unique_ptr<Self>(new Self(attempt, slot, max_tasks, std::move(control), std::move(memory),
+                                             std::move(bell), *std::move(signals)));
   absl::Status on =
       self->signals_.On(SIGTERM, [self = self.get()](const SignalInfo&) { self->should_shutdown_ = true; });
   if (!on.ok()) return on;
   return self;
 }
 
-Self::Self(int attempt, ControlSlotRef control, std::shared_ptr<SharedMemory> memory, os::EventFd bell,
-           SignalDispatcher signals)
+Self::Self(int attempt, int slot, int64_t max_tasks, ControlSlotRef control,
+           std::shared_ptr<SharedMemory> memory, os::EventFd bell, SignalDispatcher signals)
     : pid_(::getpid()),
       parent_pid_(::getppid()),
       attempt_(attempt),
+      slot_(slot),
+      max_tasks_(max_tasks),
       control_(std::move(control)),
       memory_(std::move(memory)),
       bell_(std::move(bell)),
@@ -45,9 +49,22 @@ bool Self::Sleep(absl::Duration duration) {
 }
 
 void Self::NotifyReady() {
-  const auto attempt = static_cast<uint32_t>(attempt_);
   // Pairs with the load in Supervisor::NoticeReady: what the body wrote before is seen by who sees it ready.
-  if (control_->ready_attempt.exchange(attempt, std::memory_order_release) != attempt) bell_.Notify();
+  if (control_->ready.exchange(1, std::memory_order_release) == 0) bell_.Notify();
+}
+
+// The manager reads these three when a deadline of them may be over: no call to it.
+void Self::Heartbeat() {
+  control_->heartbeat_ns.store(absl::ToInt64Nanoseconds(os::MonotonicNow()), std::memory_order_release);
+}
+
+void Self::BeginTask() {
+  control_->task_ns.store(absl::ToInt64Nanoseconds(os::MonotonicNow()), std::memory_order_release);
+}
+
+void Self::EndTask() {
+  control_->task_ns.store(0, std::memory_order_release);
+  if (control_->tasks.fetch_add(1, std::memory_order_release) + 1 == max_tasks_) bell_.Notify();
 }
 
 absl::Status Self::SetProcessTitle(std::string_view title) { return ko::SetProcessTitle(title); }

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <memory>
 #include <string_view>
 
@@ -35,6 +36,8 @@ class Self {
   pid_t parent_pid() const { return parent_pid_; }
   // 1 for the first start, 2 after the first restart.
   int attempt() const { return attempt_; }
+  // Which of a pool's workers this is, from 0; the same for the one that takes its place. -1 outside of pools.
+  int slot() const { return slot_; }
 
   // Whether SIGTERM has come. Dispatches what is pending first, so a loop needs to call nothing else.
   bool ShouldShutdown();
@@ -46,6 +49,13 @@ class Self {
 
   // Tells the manager that this process is ready (Process::OnReady, WaitReady). More calls do nothing more.
   void NotifyReady();
+
+  // It goes on (LivenessPolicy::heartbeat_deadline). Costs a look at the clock.
+  void Heartbeat();
+  // The work that follows is one task, for LivenessPolicy::task_deadline; a task that is under way ends without counting.
+  void BeginTask();
+  // The task has ended, for RecyclePolicy::max_tasks. Counts without BeginTask, too.
+  void EndTask();
 
   absl::Status SetProcessTitle(std::string_view title);
 
@@ -60,14 +70,18 @@ class Self {
 
  private:
   friend class Supervisor;
-  static absl::StatusOr<std::unique_ptr<Self>> Create(int attempt, ControlSlotRef control,
+  // `max_tasks`: at so many the bell is rung.
+  static absl::StatusOr<std::unique_ptr<Self>> Create(int attempt, int slot, int64_t max_tasks,
+                                                      ControlSlotRef control,
                                                       std::shared_ptr<SharedMemory> memory, os::EventFd bell);
-  Self(int attempt, ControlSlotRef control, std::shared_ptr<SharedMemory> memory, os::EventFd bell,
-       SignalDispatcher signals);
+  Self(int attempt, int slot, int64_t max_tasks, ControlSlotRef control, std::shared_ptr<SharedMemory> memory,
+       os::EventFd bell, SignalDispatcher signals);
 
   const pid_t pid_;
   const pid_t parent_pid_;
-  const int attempt_;
+  int attempt_;  // a spare learns it when its turn comes
+  const int slot_;
+  const int64_t max_tasks_;
   ControlSlotRef control_;
   const std::shared_ptr<SharedMemory> memory_;
   os::EventFd bell_;

@@ -4,27 +4,16 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <csignal>
-#include <iterator>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "ko/manager/supervisor_tokens.h"
 #include "ko/os/terminal_interrupt.h"
-#include "ko/process/fork.h"
 
 namespace ko {
 namespace {
-
-// What epoll calls its members; greater ones are record ids.
-constexpr uint64_t kSignalsToken = 0;
-constexpr uint64_t kTimerToken = 1;
-constexpr uint64_t kBellToken = 2;
-constexpr uint64_t kFirstRecordId = 16;
-// A record's id with one of these is its command's standard output or error.
-constexpr uint64_t kOutputTokens[ManagedCommand::kStreams] = {uint64_t{1} << 62, uint64_t{1} << 63};
 
 // How many events a round takes from the kernel.
 constexpr size_t kBatch = 64;
@@ -33,12 +22,9 @@ absl::Status ClosedByHandler() {
   return absl::CancelledError("ProcessManager: destroyed by one of its handlers");
 }
 
-// What handlers of readiness are given.
-ExitEvent NoExit() { return {.status = ExitStatus::Exited(0)}; }
-
 }  // namespace
 
-Supervisor::Supervisor() : owner_(::getpid()), next_id_(kFirstRecordId) {}
+Supervisor::Supervisor() : owner_(::getpid()), next_token_(kFirstAttemptToken) {}
 
 Supervisor::~Supervisor() { Close(); }
 
@@ -65,7 +51,7 @@ absl::Status Supervisor::EnsureOpen() {
   if (absl::Status added = epoll->Add(bell->fd(), kBellToken); !added.ok()) return added;
 
   kernel_ = std::make_shared<Kernel>(Kernel{*std::move(epoll), *std::move(timer), *std::move(bell),
-                                            *std::move(signals), os::OomKills::Open()});
+                                            *std::move(signals), os::OomKills::Open(), std::nullopt});
   absl::Status subscribed = SubscribeSignals();
   if (!subscribed.ok()) kernel_.reset();
   RingForUntold();
@@ -73,7 +59,7 @@ absl::Status Supervisor::EnsureOpen() {
 }
 
 absl::Status Supervisor::SubscribeSignals() {
-  const auto shut_down = [this](const SignalInfo&) { BeginShutdown(stop_policy_); };
+  const auto shut_down = [this](const SignalInfo&) { BeginShutdown(std::nullopt); };
   const bool take_interrupts = !os::InterruptsAreIgnored() && !os::TerminalInterruptsAreLeftToParent();
   if (absl::Status on = kernel_->signals.On(SIGTERM, shut_down); !on.ok()) return on;
   return take_interrupts ? kernel_->signals.On(SIGINT, shut_down) : absl::OkStatus();
@@ -81,20 +67,24 @@ absl::Status Supervisor::SubscribeSignals() {
 
 // What was copied from the parent is nothing of this process's.
 void Supervisor::DropEverything() {
+  attempts_.clear();
+  may_ring_.clear();
   for (const auto& [id, record] : records_) {
-    record->child.reset();
-    record->command.reset();
+    record->attempts.clear();
+    record->replacement.reset();
+    record->restart_timer.reset();
+    record->recycle_timer.reset();
+    record->group = nullptr;
     record->supervisor.reset();
   }
   records_.clear();
-  not_ready_.clear();
-  timers_.clear();
-  events_.clear();
-  callbacks_.clear();
+  groups_.Clear();
+  announcements_ = Announcements();
   shutdown_handlers_.clear();
   kernel_.reset();
   control_slots_ = ControlSlots();
   fd_limit_.Restore();
+  shutdown_plan_.reset();
   stop_policy_ = {};
   escalation_ = absl::OkStatus();
   shutting_down_ = false;
@@ -103,265 +93,23 @@ void Supervisor::DropEverything() {
 
 void Supervisor::AdoptCurrentProcess() { owner_ = ::getpid(); }
 
-// --- starting ---------------------------------------------------------------------------------------------------------
-
-std::shared_ptr<ProcessRecord> Supervisor::Start(ManagedBody body, std::optional<RestartPolicy> policy) {
-  return StartRecord(std::make_shared<ProcessRecord>(std::move(body)), policy);
-}
-
-std::shared_ptr<ProcessRecord> Supervisor::Start(Command command, std::optional<RestartPolicy> policy) {
-  auto record = std::make_shared<ProcessRecord>(ManagedBody([] {}));
-  record->command.emplace(std::move(command));
-  return StartRecord(std::move(record), policy);
-}
-
-std::shared_ptr<ProcessRecord> Supervisor::StartRecord(std::shared_ptr<ProcessRecord> record,
-                                                       std::optional<RestartPolicy> policy) {
-  absl::Status open = EnsureOpen();
-  record->supervisor = weak_from_this();
-  record->id = next_id_++;
-  records_.emplace(record->id, record);
-
-  const auto refuse = [&](int error_number, absl::Status why) {
-    record->attempt = 1;  // which failed
-    OnAttemptEnd(record, ExitStatus::NotStarted(error_number, "start").WithReason(std::move(why)));
-    RingForUntold();
-    return record;
-  };
-  if (!open.ok()) return refuse(EMFILE, std::move(open));
-  if (!record->body) return refuse(EINVAL, absl::InvalidArgumentError("ProcessManager: the body is empty"));
-  if (record->command.has_value()) {
-    if (absl::Status valid = record->command->Validate(); !valid.ok())
-      return refuse(EINVAL, std::move(valid));
-  }
-  if (shutting_down_) return refuse(ECANCELED, absl::CancelledError("ProcessManager: it is shutting down"));
-  if (policy.has_value()) {
-    if (absl::Status valid = policy->Validate(); !valid.ok()) return refuse(EINVAL, std::move(valid));
-  }
-  absl::StatusOr<ControlSlotRef> control = control_slots_.Allocate();
-  if (!control.ok()) return refuse(ENOMEM, control.status());
-  absl::StatusOr<std::shared_ptr<SharedMemory>> memory = memory_slots_.Allocate();
-  if (!memory.ok()) return refuse(ENOMEM, memory.status());
-
-  record->control = *std::move(control);
-  record->memory = *std::move(memory);
-  if (policy.has_value()) record->restart.emplace(*policy);
-  StartAttempt(record);
-  RingForUntold();
-  return record;
-}
-
-void Supervisor::StartAttempt(const RecordPtr& record) {
-  ++record->attempt;
-  record->restarts = record->attempt - 1;
-  record->state = ProcessRecord::State::kRunning;
-  record->started_at = os::MonotonicNow();
-  record->ready_announced = false;
-  oom_kills_seen_ = kernel_->oom_kills.Count().value_or(0);
-
-  std::variant<Child, ExitStatus> started = StartProcess(record);
-  if (auto* status = std::get_if<ExitStatus>(&started);
-      status != nullptr && status->start_error() == EMFILE && fd_limit_.Raise()) {
-    started = StartProcess(record);
-  }
-  if (auto* status = std::get_if<ExitStatus>(&started)) return OnAttemptEnd(record, std::move(*status));
-
-  Child& child = std::get<Child>(started);
-  if (absl::Status added = Watch(record, child); !added.ok()) {
-    child.Stop({.signal = SIGKILL}).IgnoreError();
-    return OnAttemptEnd(record, ExitStatus::NotStarted(ENOSPC, "epoll_ctl").WithReason(std::move(added)));
-  }
-  record->pid = child.pid();
-  record->child = std::move(child);
-  if (record->body.takes_self()) not_ready_.insert(record);
-}
-
-std::variant<Child, ExitStatus> Supervisor::StartProcess(const RecordPtr& record) {
-  return record->command.has_value() ? record->command->Start(fd_limit_.original()) : ForkAttempt(record);
-}
-
-absl::Status Supervisor::Watch(const RecordPtr& record, const Child& child) {
-  if (absl::Status added = kernel_->epoll.Add(child.pidfd(), record->id); !added.ok()) return added;
-  fd_limit_.MakeRoomBeyond(child.pidfd());
-  for (int stream = 0; record->command.has_value() && stream < ManagedCommand::kStreams; ++stream) {
-    const int fd = record->command->fd(stream);
-    if (fd < 0) continue;
-    absl::Status added = kernel_->epoll.Add(fd, record->id | kOutputTokens[stream]);
-    if (!added.ok()) {
-      kernel_->epoll.Remove(child.pidfd());
-      return added;
-    }
-    fd_limit_.MakeRoomBeyond(fd);
-  }
-  return absl::OkStatus();
-}
-
-std::variant<Child, ExitStatus> Supervisor::ForkAttempt(const RecordPtr& record) {
-  ForkOptions options;
-  options.die_with_parent = true;
-  options.setup = [this, record] { return EnterChild(*record); };
-  return TryFork([this, record] { return record->body(self_.get()); }, std::move(options));
-}
-
-// In the child, with all signals blocked: this becomes an empty supervisor of the child's own.
-absl::Status Supervisor::EnterChild(ProcessRecord& record) {
-  os::EventFd bell = std::move(kernel_->bell);
-  DropEverything();
-  os::LeaveTerminalInterruptsToParent();
-  if (!record.body.takes_self()) return absl::OkStatus();
-  absl::StatusOr<std::unique_ptr<Self>> self =
-      Self::Create(record.attempt, record.control, record.memory, std::move(bell));
-  if (!self.ok()) return self.status();
-  self_ = *std::move(self);
-  return absl::OkStatus();
-}
-
-// --- ending -----------------------------------------------------------------------------------------------------------
-
-void Supervisor::OnAttemptEnd(const RecordPtr& record, ExitStatus status) {
-  ExitEvent exit = TellEnd(*record, std::move(status));
-  if (record->child.has_value()) {
-    NoticeReady(record);  // it may have been ready, and gone, since the last look
-    kernel_->epoll.Remove(record->child->pidfd());
-    record->child.reset();
-  }
-  record->pid = 0;
-  record->status = exit.status;
-  record->exit = exit;
-  not_ready_.erase(record);
-  SetTimer(*record, absl::InfiniteDuration());
-
-  const bool restart = DecideRestart(record, exit.status);
-  events_.push_back({record, ProcessHandler::Event::kExit, std::move(exit), /*is_last_exit=*/!restart});
-  if (!restart) EndForGood(record);
-}
-
-bool Supervisor::DecideRestart(const RecordPtr& record, const ExitStatus& status) {
-  if (!record->restart.has_value() || record->stopping || shutting_down_ || closed_) return false;
-  const absl::Duration now = os::MonotonicNow();
-  const RestartTracker::Decision decision =
-      record->restart->OnEnd(status, now - record->started_at, now, absl::Uniform(random_, 0.0, 1.0));
-  switch (decision.action) {
-    case RestartTracker::Action::kRestart:
-      record->state = ProcessRecord::State::kAwaitingRestart;
-      SetTimer(*record, now + decision.delay);
-      return true;
-    case RestartTracker::Action::kEscalate:
-      Escalate(*record, status);
-      break;
-    case RestartTracker::Action::kStayDown:
-    case RestartTracker::Action::kGiveUp:
-      break;
-  }
-  return false;
-}
-
-// The shutdown runs handlers of the user's, and a start that failed comes here outside Dispatch and Wait: it has its turn
-// with the other callbacks. The first one's word is kept.
-void Supervisor::Escalate(const ProcessRecord& record, const ExitStatus& status) {
-  if (!escalation_.ok()) return;
-  escalation_ = absl::AbortedError(
-      absl::StrCat("ProcessManager: shut down, as a process reached its limit of restarts at attempt ",
-                   record.attempt, ": ", status.ToString()));
-  callbacks_.push_back([this] { BeginShutdown(stop_policy_); });
-}
-
-// With the child still there, where there was one.
-ExitEvent Supervisor::TellEnd(ProcessRecord& record, ExitStatus status) {
-  ExitEvent exit{.status = std::move(status), .attempt = record.attempt};
-  if (record.child.has_value()) {
-    exit.pid = record.pid;
-    exit.run_time = os::MonotonicNow() - record.started_at;
-    exit.usage = record.child->usage();
-    exit.oom_killed = TakeOomKill(exit.status);
-  }
-  if (record.command.has_value()) {
-    for (int stream = 0; stream < ManagedCommand::kStreams; ++stream) {
-      record.command->Drain(stream);  // what it wrote last
-      CloseOutput(record, stream);
-    }
-    exit.last_lines = record.command->LastLines();
-    if (!exit.status.ok()) {
-      exit.status = exit.status.WithLastOutput(absl::StrJoin(exit.last_lines, "\n"));
-    }
-  }
-  return exit;
-}
-
-// Each kill that the kernel has counted is one attempt's end.
-bool Supervisor::TakeOomKill(const ExitStatus& status) {
-  if (status.term_signal() != SIGKILL || kernel_ == nullptr) return false;
-  if (kernel_->oom_kills.Count().value_or(0) <= oom_kills_seen_) return false;
-  ++oom_kills_seen_;
-  return true;
-}
-
-void Supervisor::CloseOutput(ProcessRecord& record, int stream) {
-  if (kernel_ != nullptr && record.command->fd(stream) >= 0)
-    kernel_->epoll.Remove(record.command->fd(stream));
-  record.command->Close(stream);
-}
-
-void Supervisor::EndForGood(const RecordPtr& record) {
-  record->state = ProcessRecord::State::kEnded;
-  SetTimer(*record, absl::InfiniteDuration());
-  control_slots_.Free(std::exchange(record->control, {}));
-  record->body = ManagedBody([] {});  // frees what the user's held
-  record->command.reset();
-  records_.erase(record->id);
-}
-
-// Stopped while it waits for its next attempt: the last one's end, which was told as one of several, has become the end.
-void Supervisor::EndBetweenAttempts(const RecordPtr& record) {
-  const auto untold_end = std::find_if(events_.begin(), events_.end(), [&](const Event& event) {
-    return event.record == record && event.kind == ProcessHandler::Event::kExit;
-  });
-  if (untold_end != events_.end()) {
-    untold_end->is_last_exit = true;
-  } else {
-    record->exit_announced = true;
-    record->handlers.clear();
-  }
-  EndForGood(record);
-}
-
-absl::Status Supervisor::CheckSignal(int signo) {
-  if (signo > 0 && signo <= SIGRTMAX) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("ProcessManager: ", signo, " is no signal"));
-}
-
-absl::Status Supervisor::Kill(ProcessRecord& record, int signo) {
-  if (absl::Status valid = CheckSignal(signo); !valid.ok()) return valid;
-  return record.child.has_value() ? record.child->Kill(signo) : absl::OkStatus();
-}
-
-void Supervisor::RequestStop(const RecordPtr& record, const StopPolicy& policy) {
-  if (record->state == ProcessRecord::State::kEnded) return;
-  if (record->state == ProcessRecord::State::kAwaitingRestart) {
-    return EndBetweenAttempts(record);
-  }
-  const absl::Duration now = os::MonotonicNow();
-  absl::Duration kill_at = now + std::max(policy.grace, absl::ZeroDuration());
-  if (record->stopping) kill_at = std::min(kill_at, record->timer_at);
-  record->stopping = true;
-  if (kill_at <= now) {
-    record->child->Kill(SIGKILL).IgnoreError();
-    return SetTimer(*record, absl::InfiniteDuration());
-  }
-  record->child->Kill(policy.signal).IgnoreError();
-  record->child->Kill(SIGCONT).IgnoreError();  // a stopped one hears the other signal only then
-  SetTimer(*record, kill_at);
-}
-
-void Supervisor::BeginShutdown(const StopPolicy& policy) {
-  const absl::Cleanup stop_all = [this, policy] {
+void Supervisor::BeginShutdown(const std::optional<StopPlan>& plan) {
+  if (plan.has_value()) shutdown_plan_ = plan;
+  const absl::Cleanup stop_all = [this] {
     if (!IsOwnedByThisProcess()) return;  // a handler forked, and this is the child
     // Those that one of them kept from running, by what it threw.
-    for (auto& handler : std::exchange(shutdown_handlers_, {})) callbacks_.push_back(std::move(handler));
-    RingForUntold();
+    for (auto& handler : std::exchange(shutdown_handlers_, {})) announcements_.Call(std::move(handler));
     std::vector<RecordPtr> newest_first;
     for (auto it = records_.rbegin(); it != records_.rend(); ++it) newest_first.push_back(it->second);
-    for (const RecordPtr& record : newest_first) RequestStop(record, policy);
+    for (const RecordPtr& record : newest_first) {
+      // The members of groups have their turns; those whose turn it is may have to make haste.
+      const bool stops = std::any_of(record->attempts.begin(), record->attempts.end(),
+                                     [](const auto& attempt) { return attempt->stop.active(); });
+      if (record->group == nullptr || stops) RequestStop(record);
+    }
+    groups_.StopAll();
+    Arm();
+    RingForUntold();
   };
   if (std::exchange(shutting_down_, true)) return;
   while (!shutdown_handlers_.empty() && IsOwnedByThisProcess()) {
@@ -371,21 +119,29 @@ void Supervisor::BeginShutdown(const StopPolicy& policy) {
   }
 }
 
+// The shutdown runs handlers of the user's, and a start that failed comes here outside Dispatch and Wait: it has its turn
+// with the other callbacks. The first one's word is kept.
+void Supervisor::Escalate(const absl::Status& why) {
+  if (!escalation_.ok()) return;
+  escalation_ = why;
+  announcements_.Call([this] { BeginShutdown(std::nullopt); });
+}
+
 void Supervisor::Close() {
   if (std::exchange(closed_, true)) return;
   if (!IsOwnedByThisProcess()) return DropEverything();
   shutdown_handlers_.clear();
-  BeginShutdown(stop_policy_);
+  BeginShutdown(std::nullopt);
   // The handlers that the program gave to signals() are not for now.
   if (kernel_ != nullptr) kernel_->epoll.Remove(kernel_->signals.poll_fd());
   while (!records_.empty()) {
+    if (Collect(os::Deadline::After(absl::InfiniteDuration())).ok()) continue;
     // Where not even waiting works any more, the children's owners kill and reap them.
-    if (!Collect(os::Deadline::After(absl::InfiniteDuration())).ok()) records_.clear();
+    for (const auto& [id, record] : std::exchange(records_, {})) record->attempts.clear();
+    attempts_.clear();
   }
-  // A handler may hold a handle of its own process, which holds the handler.
-  for (const Event& event : events_) event.record->handlers.clear();
-  events_.clear();
-  callbacks_.clear();
+  announcements_.Clear();
+  groups_.Clear();
   kernel_.reset();
   fd_limit_.Restore();
 }
@@ -394,6 +150,39 @@ void Supervisor::SetStopPolicy(const StopPolicy& policy) {
   EnsureOwned();
   stop_policy_ = policy;
 }
+
+// --- groups -----------------------------------------------------------------------------------------------------------
+
+void Supervisor::AddGroup(const std::shared_ptr<GroupRecord>& group, GroupRecord* parent) {
+  EnsureOpen().IgnoreError();  // the next call tells what is wrong
+  group->supervisor = weak_from_this();
+  groups_.Add(group, parent);
+  groups_.Settle();
+  Arm();
+  RingForUntold();
+}
+
+void Supervisor::StopGroup(GroupRecord& group) {
+  groups_.Stop(group);
+  groups_.Settle();
+  Arm();
+  RingForUntold();
+}
+
+void Supervisor::Dismiss(const RecordPtr& record) {
+  if (record->group != nullptr) groups_.Remove(*record->group, record);
+  RequestStop(record);
+}
+
+void Supervisor::CallEndHandlers(GroupRecord& group) {
+  for (auto& handler : std::exchange(group.end_handlers, {})) {
+    announcements_.Call([handler = std::move(handler), end = group.end]() mutable { handler(end); });
+  }
+}
+
+absl::Duration Supervisor::Now() { return os::MonotonicNow(); }
+
+double Supervisor::Random() { return absl::Uniform(random_, 0.0, 1.0); }
 
 // --- events -----------------------------------------------------------------------------------------------------------
 
@@ -419,7 +208,7 @@ absl::StatusOr<bool> Supervisor::RunUntil(absl::FunctionRef<bool()> done, const 
 absl::StatusOr<int> Supervisor::RunOnce(const os::Deadline& deadline) {
   const auto keep_alive = shared_from_this();
   EnsureOwned();
-  auto count = static_cast<int>(untold());
+  auto count = static_cast<int>(announcements_.untold());
   RunCallbacks();
   do {
     if (closed_) return ClosedByHandler();
@@ -434,6 +223,7 @@ absl::StatusOr<int> Supervisor::RunOnce(const os::Deadline& deadline) {
 }
 
 absl::StatusOr<int> Supervisor::Collect(const os::Deadline& deadline) {
+  Arm();
   std::array<uint64_t, kBatch> room;
   absl::StatusOr<absl::Span<const uint64_t>> tokens = kernel_->epoll.Wait(absl::MakeSpan(room), deadline);
   if (!tokens.ok()) return tokens.status();
@@ -443,7 +233,10 @@ absl::StatusOr<int> Supervisor::Collect(const os::Deadline& deadline) {
     // A signal's handler closed this, or forked, and this is the child.
     if (kernel_ == nullptr || !IsOwnedByThisProcess()) return count;
   }
-  return count + HandleTimers();
+  if (timers_.next_at() != absl::InfiniteDuration()) count += timers_.RunDue(os::MonotonicNow());
+  groups_.Settle();
+  Arm();
+  return count;
 }
 
 int Supervisor::HandleToken(uint64_t token) {
@@ -453,13 +246,15 @@ int Supervisor::HandleToken(uint64_t token) {
       return kernel == nullptr ? 0 : kernel->signals.Dispatch().value_or(0);
     }
     case kTimerToken:
-      return 0;  // HandleTimers follows every round
+      return 0;  // RunDue follows every round
     case kBellToken:
-      return NoticeAllReady();
+      return AnswerBell();
+    case kNotifyToken:
+      return TakeNotifications();
     default:
       break;
   }
-  for (int stream = 0; stream < ManagedCommand::kStreams; ++stream) {
+  for (int stream = 0; stream < CommandOutput::kStreams; ++stream) {
     if ((token & kOutputTokens[stream]) == 0) continue;
     TakeOutput(token & ~kOutputTokens[stream], stream);
     return 0;  // nothing that a caller of Dispatch waits for
@@ -468,143 +263,111 @@ int Supervisor::HandleToken(uint64_t token) {
 }
 
 void Supervisor::TakeOutput(uint64_t id, int stream) {
-  const auto found = records_.find(id);
-  if (found == records_.end() || !found->second->command.has_value()) return;
-  ProcessRecord& record = *found->second;
-  if (!record.command->Drain(stream)) CloseOutput(record, stream);
+  const auto found = attempts_.find(id);
+  if (found == attempts_.end() || !found->second.attempt->output.has_value()) return;
+  Attempt& attempt = *found->second.attempt;
+  if (!attempt.output->Drain(stream)) CloseOutput(attempt, stream);
 }
 
-int Supervisor::HandleTimers() {
+int Supervisor::ReapIfEnded(uint64_t id) {
+  const auto found = attempts_.find(id);
+  if (found == attempts_.end()) return 0;
+  const auto [record, attempt] = found->second;
+  if (record->spec.command.has_value() && kernel_->notifications.has_value())
+    TakeNotifications();  // its last words
+  KillLeftovers(*record, *attempt);
+  std::optional<ExitStatus> status = attempt->child.TryWait();
+  if (!status.has_value()) return 0;
+  OnAttemptEnd(record, *attempt, *std::move(status));
+  return 1;
+}
+
+int Supervisor::AnswerBell() {
+  if (kernel_ == nullptr) return 0;
+  kernel_->bell.Drain();
   int count = 0;
-  const absl::Duration now = os::MonotonicNow();
-  while (!timers_.empty() && timers_.begin()->first <= now) {
-    const RecordPtr record = records_.at(timers_.begin()->second);
-    SetTimer(*record, absl::InfiniteDuration());
-    if (record->state == ProcessRecord::State::kAwaitingRestart) {
-      StartAttempt(record);
-    } else {
-      record->child->Kill(SIGKILL).IgnoreError();
-    }
-    ++count;
+  const std::vector<uint64_t> candidates(may_ring_.begin(), may_ring_.end());
+  for (const uint64_t id : candidates) {
+    const auto found = attempts_.find(id);
+    if (found == attempts_.end()) continue;
+    const auto [record, attempt] = found->second;
+    if (NoticeReady(record, *attempt)) ++count;
+    if (record->spec.options.recycle.max_tasks != RecyclePolicy::kUnlimited) Check(record, *attempt);
   }
   return count;
 }
 
-int Supervisor::ReapIfEnded(uint64_t id) {
-  const auto found = records_.find(id);
-  if (found == records_.end() || !found->second->child.has_value()) return 0;
-  const RecordPtr record = found->second;
-  std::optional<ExitStatus> status = record->child->TryWait();
-  if (!status.has_value()) return 0;
-  OnAttemptEnd(record, *std::move(status));
-  return 1;
+void Supervisor::Arm() {
+  if (kernel_ != nullptr) kernel_->timer.Set(timers_.next_at());
 }
 
-int Supervisor::NoticeAllReady() {
-  if (kernel_ == nullptr) return 0;
-  kernel_->bell.Drain();
-  const std::vector<RecordPtr> candidates(not_ready_.begin(), not_ready_.end());
-  return static_cast<int>(std::count_if(candidates.begin(), candidates.end(),
-                                        [this](const RecordPtr& each) { return NoticeReady(each); }));
-}
-
-bool Supervisor::NoticeReady(const RecordPtr& record) {
-  // Pairs with the exchange in Self::NotifyReady.
-  const uint32_t ready = record->control->ready_attempt.load(std::memory_order_acquire);
-  if (record->last_ready_attempt == record->attempt || ready != static_cast<uint32_t>(record->attempt))
-    return false;
-  record->last_ready_attempt = record->attempt;
-  not_ready_.erase(record);
-  events_.push_back({record, ProcessHandler::Event::kReady, NoExit(), /*is_last_exit=*/false});
-  return true;
-}
-
-// --- handlers ---------------------------------------------------------------------------------------------------------
+// --- telling ----------------------------------------------------------------------------------------------------------
 
 void Supervisor::AddHandler(const RecordPtr& record, ProcessHandler handler) {
-  auto shared = std::make_shared<ProcessHandler>(std::move(handler));
-  if (shared->event == ProcessHandler::Event::kReady) {
-    if (record->ready_announced) callbacks_.push_back([shared] { shared->run(NoExit()); });
-    if (!record->exit_announced) record->handlers.push_back(std::move(shared));
-  } else {
-    // Those that come late share an event of their own.
-    if (record->exit_announced && record->handlers.empty()) {
-      events_.push_back({record, ProcessHandler::Event::kExit, *record->exit, /*is_last_exit=*/true});
-    }
-    record->handlers.push_back(std::move(shared));
-  }
+  announcements_.AddHandler(record, std::move(handler));
   RingForUntold();
+}
+
+void Supervisor::AddEventHandler(absl::AnyInvocable<void(const ProcessEvent&)> handler) {
+  EnsureOwned();
+  announcements_.AddEventHandler(std::move(handler));
 }
 
 void Supervisor::AddShutdownHandler(absl::AnyInvocable<void()> handler) {
   EnsureOpen().IgnoreError();  // from now on a SIGTERM is to find it
   if (shutting_down_) {
-    callbacks_.push_back(std::move(handler));
-    RingForUntold();
+    Call(std::move(handler));
   } else {
     shutdown_handlers_.push_back(std::move(handler));
   }
 }
 
+void Supervisor::Call(absl::AnyInvocable<void()> call) {
+  announcements_.Call(std::move(call));
+  RingForUntold();
+}
+
 // Makes poll_fd readable until the handlers that are due have run.
 void Supervisor::RingForUntold() {
-  if (untold() > 0 && kernel_ != nullptr && IsOwnedByThisProcess()) kernel_->bell.Notify();
+  if (announcements_.untold() > 0 && kernel_ != nullptr && IsOwnedByThisProcess()) kernel_->bell.Notify();
 }
 
-// Each callback is taken off the queue before it runs: one that throws does not run twice, and does not keep the others
-// from running at the next call. A callback may fork by itself: in the child the others are the parent's.
 void Supervisor::RunCallbacks() {
   const absl::Cleanup ring_where_one_threw = [this] { RingForUntold(); };
-  while (!closed_ && untold() > 0 && IsOwnedByThisProcess()) {
-    if (callbacks_.empty()) {
-      Event event = std::move(events_.front());
-      events_.pop_front();
-      ExpandEvent(std::move(event));
-      continue;
-    }
-    absl::AnyInvocable<void()> callback = std::move(callbacks_.front());
-    callbacks_.pop_front();
-    callback();
-  }
+  announcements_.Run([this] { return !closed_ && IsOwnedByThisProcess(); });
 }
 
-void Supervisor::ExpandEvent(Event event) {
-  using Kind = ProcessHandler::Event;
-  ProcessRecord& record = *event.record;
-  const auto call = [&](const std::shared_ptr<ProcessHandler>& handler) {
-    callbacks_.push_back([handler, exit = event.exit] { handler->run(exit); });
-  };
-  if (event.kind == Kind::kReady) {
-    record.ready_announced = record.last_ready_attempt == record.attempt;
-    for (const auto& handler : record.handlers) {
-      if (handler->event == Kind::kReady) call(handler);
-    }
-    return;
+ProcessEvent Supervisor::EventOf(const ProcessRecord& record, const Attempt* attempt,
+                                 ProcessEvent::Kind kind) const {
+  ProcessEvent event{.kind = kind, .time = absl::Now(), .monotonic = os::MonotonicNow()};
+  event.id = record.id;
+  event.name = record.name();
+  if (record.group != nullptr) event.group = record.group->options.name;
+  event.slot = record.spec.slot;
+  if (attempt != nullptr) {
+    event.pid = attempt->pid();
+    event.attempt = attempt->number;
   }
-  for (const auto& handler : record.handlers) {
-    if (handler->event != Kind::kExit && handler->IsFor(event.exit.status)) call(handler);
-  }
-  for (const auto& handler : record.handlers) {
-    if (handler->event == Kind::kExit) call(handler);
-  }
-  if (event.is_last_exit) {
-    record.exit_announced = true;
-    record.handlers.clear();
-  }
+  return event;
 }
 
-// --- timers -----------------------------------------------------------------------------------------------------------
-
-void Supervisor::SetTimer(ProcessRecord& record, absl::Duration at) {
-  if (record.timer_at != absl::InfiniteDuration()) timers_.erase({record.timer_at, record.id});
-  record.timer_at = at;
-  if (at != absl::InfiniteDuration()) timers_.insert({at, record.id});
-  ArmTimer();
+void Supervisor::Tell(const ProcessRecord& record, const Attempt* attempt, ProcessEvent::Kind kind,
+                      absl::FunctionRef<void(ProcessEvent&)> fill) {
+  if (!announcements_.wants_events()) return;
+  ProcessEvent event = EventOf(record, attempt, kind);
+  fill(event);
+  announcements_.Tell(std::move(event));
 }
 
-void Supervisor::ArmTimer() {
-  if (kernel_ != nullptr)
-    kernel_->timer.Set(timers_.empty() ? absl::InfiniteDuration() : timers_.begin()->first);
+void Supervisor::TellGroup(const GroupRecord& group, ProcessEvent::Kind kind, absl::Duration delay,
+                           std::string reason) {
+  if (!announcements_.wants_events()) return;
+  ProcessEvent event{.kind = kind, .time = absl::Now(), .monotonic = os::MonotonicNow()};
+  event.name = group.options.name;
+  if (group.parent != nullptr) event.group = group.parent->options.name;
+  event.delay = delay;
+  event.reason = std::move(reason);
+  announcements_.Tell(std::move(event));
 }
 
 }  // namespace ko

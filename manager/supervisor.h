@@ -7,52 +7,70 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <variant>
 #include <vector>
 
 #include "absl/container/btree_map.h"
-#include "absl/container/btree_set.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/functional/function_ref.h"
 #include "absl/random/random.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "ko/manager/announcements.h"
+#include "ko/manager/attempt.h"
 #include "ko/manager/control_slots.h"
 #include "ko/manager/exit_event.h"
-#include "ko/manager/managed_body.h"
+#include "ko/manager/group_keeper.h"
 #include "ko/manager/memory_slots.h"
+#include "ko/manager/process_event.h"
 #include "ko/manager/process_record.h"
-#include "ko/manager/restart_policy.h"
-#include "ko/manager/restart_tracker.h"
 #include "ko/manager/self.h"
+#include "ko/manager/stop_plan.h"
+#include "ko/manager/timer_queue.h"
 #include "ko/os/deadline.h"
 #include "ko/os/epoll.h"
 #include "ko/os/event_fd.h"
 #include "ko/os/fd_limit.h"
 #include "ko/os/oom_kills.h"
 #include "ko/os/timer_fd.h"
-#include "ko/process/command.h"
+#include "ko/process/notify_listener.h"
 #include "ko/process/stop_policy.h"
 #include "ko/signals/signal_dispatcher.h"
 
 namespace ko {
 
 // The part of a ProcessManager that talks to the kernel: it starts, watches and ends the processes of its records, as the
-// policies decide, and collects the events whose handlers Dispatch and Wait then run.
+// policies decide, and has the program told (Announcements).
 //
-// One epoll instance holds a pidfd for each child, the signal dispatcher, a timer for the next restart or end of a grace
-// time, and a bell that children ring when they are ready. All state belongs to one process, `owner_`; in a forked child
-// it is dropped at the first call.
-class Supervisor : public std::enable_shared_from_this<Supervisor> {
+// One epoll instance holds a pidfd for each child, the signal dispatcher, a timer for whatever is due next, and a bell that
+// children ring when they have something to say. All state belongs to one process, `owner_`; in a forked child it is dropped
+// at the first call.
+class Supervisor : public std::enable_shared_from_this<Supervisor>, private GroupKeeper::Hands {
  public:
-  Supervisor();
-  ~Supervisor();
+  using RecordPtr = std::shared_ptr<ProcessRecord>;
 
-  // A record that runs, or that has ended with NotStarted.
-  std::shared_ptr<ProcessRecord> Start(ManagedBody body, std::optional<RestartPolicy> policy);
-  std::shared_ptr<ProcessRecord> Start(Command command, std::optional<RestartPolicy> policy);
+  Supervisor();
+  ~Supervisor() override;
+
+  // A record that runs, awaits its turn in `group`, or has ended with NotStarted.
+  RecordPtr Start(ProcessSpec spec, GroupRecord* group = nullptr);
+  void AddGroup(const std::shared_ptr<GroupRecord>& group, GroupRecord* parent);
+  void StopGroup(GroupRecord& group);
+  // All its members run and are ready.
+  bool IsUp(const GroupRecord& group) const { return groups_.IsUp(group); }
+  void CallEndHandlers(GroupRecord& group) override;
+  // One that no longer belongs to its group is asked to end.
+  void Dismiss(const RecordPtr& record);
+
+  // Starts another attempt of a running process, which takes over when it is ready and has lived for `observe`; the old one
+  // is then asked to end, with `reason`. `done` is told when it has, or why it stays. A replacement that is under way already
+  // is cancelled.
+  void Replace(const RecordPtr& record, absl::Duration observe, std::string reason,
+               absl::AnyInvocable<void(const absl::Status&)> done);
 
   // Handles events and runs handlers until `done`, asked after each round, says so: true. False when the deadline is over
   // and what had happened by then is handled. Errors, here and below: Cancelled where a handler closed this.
@@ -60,15 +78,22 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
   // One round: sleeps for the first event at most until the deadline. How many there were; 0 when it is over.
   absl::StatusOr<int> RunOnce(const os::Deadline& deadline);
 
-  void AddHandler(const std::shared_ptr<ProcessRecord>& record, ProcessHandler handler);
+  void AddHandler(const RecordPtr& record, ProcessHandler handler);
+  void AddEventHandler(absl::AnyInvocable<void(const ProcessEvent&)> handler);
   void AddShutdownHandler(absl::AnyInvocable<void()> handler);
+  // Also for what a pool has to tell.
+  void TellGroup(const GroupRecord& group, ProcessEvent::Kind kind, absl::Duration delay,
+                 std::string reason) override;
+  // Has its turn with the other handlers.
+  void Call(absl::AnyInvocable<void()> call);
 
   absl::Status Kill(ProcessRecord& record, int signo);
   // InvalidArgument where it is none.
   static absl::Status CheckSignal(int signo);
-  // Asks a process to end for good; at a second call the earlier end of the two grace times counts.
-  void RequestStop(const std::shared_ptr<ProcessRecord>& record, const StopPolicy& policy);
-  void BeginShutdown(const StopPolicy& policy);
+  // Asks a process to end for good, by its own plan where there is no other; at a second call the earlier end counts.
+  void RequestStop(const RecordPtr& record, const std::optional<StopPlan>& plan = std::nullopt);
+  // Every process by its own plan where there is no other.
+  void BeginShutdown(const std::optional<StopPlan>& plan);
 
   // Ends and reaps everything, without running a handler. Nothing can be started afterwards.
   void Close();
@@ -92,59 +117,104 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
   void SetStopPolicy(const StopPolicy& policy);
 
  private:
-  using RecordPtr = std::shared_ptr<ProcessRecord>;
-
   struct Kernel {
     os::Epoll epoll;
     os::TimerFd timer;
     os::EventFd bell;
     SignalDispatcher signals;
     os::OomKills oom_kills;
+    std::optional<NotifyListener> notifications;  // from the first command on that may have something to say
   };
 
-  // What handlers are to be told.
-  struct Event {
+  // An attempt that lives, and whose it is.
+  struct Watched {
     RecordPtr record;
-    ProcessHandler::Event kind;
-    ExitEvent exit;
-    bool is_last_exit;
+    Attempt* attempt;
   };
 
   absl::Status SubscribeSignals();
   void DropEverything();
 
-  std::shared_ptr<ProcessRecord> StartRecord(std::shared_ptr<ProcessRecord> record,
-                                             std::optional<RestartPolicy> policy);
-  void StartAttempt(const RecordPtr& record);
-  std::variant<Child, ExitStatus> StartProcess(const RecordPtr& record);
-  std::variant<Child, ExitStatus> ForkAttempt(const RecordPtr& record);
-  absl::Status Watch(const RecordPtr& record, const Child& child);
-  absl::Status EnterChild(ProcessRecord& record);
-  void OnAttemptEnd(const RecordPtr& record, ExitStatus status);
-  ExitEvent TellEnd(ProcessRecord& record, ExitStatus status);
+  // Starting.
+  absl::Status CheckSpec(const ProcessSpec& spec, const GroupRecord* group) const;
+  void StartCurrent(const RecordPtr& record);
+  // Empty, or why there is no attempt.
+  std::optional<ExitStatus> StartAttempt(const RecordPtr& record, Attempt::Role role);
+  std::variant<Child, ExitStatus> StartProcess(const RecordPtr& record, Attempt::Role role,
+                                               const ControlSlotRef& control);
+  std::variant<Child, ExitStatus> ForkAttempt(const RecordPtr& record, Attempt::Role role,
+                                              const ControlSlotRef& control);
+  absl::Status EnterChild(const RecordPtr& record, bool is_spare, const ControlSlotRef& control);
+  absl::Status Watch(const Attempt& attempt);
+  void Begin(const RecordPtr& record, Attempt& attempt, Attempt::Role role);
+  void KeepSpare(const RecordPtr& record);
+  void DropSpare(ProcessRecord& record);
+  bool UseSpare(const RecordPtr& record);
+
+  // Ending.
+  void OnAttemptEnd(const RecordPtr& record, Attempt& attempt, ExitStatus status);
+  void OnCurrentEnd(const RecordPtr& record, ExitEvent exit, bool to_restart);
+  void FailStart(const RecordPtr& record, ExitStatus status);
+  ExitEvent Reap(ProcessRecord& record, Attempt& attempt, ExitStatus status);
+  void KeepExit(const RecordPtr& record, const ExitEvent& exit);
   bool TakeOomKill(const ExitStatus& status);
-  void CloseOutput(ProcessRecord& record, int stream);
-  // Whether another attempt will follow, for which the timer is then set.
-  bool DecideRestart(const RecordPtr& record, const ExitStatus& status);
-  void Escalate(const ProcessRecord& record, const ExitStatus& status);
+  void CloseOutput(Attempt& attempt, int stream);
+  RestartTracker::Decision DecideRestart(const RecordPtr& record, const ExitStatus& status,
+                                         absl::Duration run_time);
+  void AwaitRestart(const RecordPtr& record, absl::Duration delay);
+  void OnRestartDue(const RecordPtr& record);
   void EndForGood(const RecordPtr& record);
   void EndBetweenAttempts(const RecordPtr& record);
 
+  // Stopping.
+  StopPlan PlanOf(const ProcessRecord& record) const;
+  void StopAttempt(const RecordPtr& record, Attempt& attempt, const StopPlan& plan, std::string reason);
+  void Signal(const RecordPtr& record, Attempt& attempt, const StopTracker::Action& action);
+  void SendTo(const ProcessRecord& record, Attempt& attempt, int signo);
+  void KillLeftovers(const ProcessRecord& record, const Attempt& attempt);
+
+  // Watching over.
+  void OnTimer(const RecordPtr& record, Attempt& attempt);
+  void Check(const RecordPtr& record, Attempt& attempt);
+  bool CheckLife(const RecordPtr& record, Attempt& attempt, absl::Duration now, absl::Duration& next);
+  void Hang(const RecordPtr& record, Attempt& attempt, std::string why);
+  void CheckAge(const RecordPtr& record, Attempt& attempt, absl::Duration now, absl::Duration& next);
+  void RecycleNow(const RecordPtr& record, Recycle why);
+  void RecycleLater(const RecordPtr& record);
+
+  // Replacing.
+  void OnSuccessorReady(const RecordPtr& record);
+  void Promote(const RecordPtr& record);
+  void FinishReplacement(const RecordPtr& record, absl::Status status);
+
+  // Events.
   absl::StatusOr<int> Collect(const os::Deadline& deadline);
   int HandleToken(uint64_t token);
-  int HandleTimers();
   int ReapIfEnded(uint64_t id);
   void TakeOutput(uint64_t id, int stream);
-  int NoticeAllReady();
-  bool NoticeReady(const RecordPtr& record);
-
-  size_t untold() const { return events_.size() + callbacks_.size(); }
+  int AnswerBell();
+  // NOTIFY_SOCKET and what belongs to it, for a command that may have something to say.
+  absl::StatusOr<std::vector<std::string>> EnvironmentFor(const ProcessRecord& record);
+  int TakeNotifications();
+  std::optional<Watched> FindSender(pid_t pid) const;
+  bool NoticeReady(const RecordPtr& record, Attempt& attempt);
+  void BeReady(const RecordPtr& record, Attempt& attempt);
+  void Arm();
   void RingForUntold();
   void RunCallbacks();
-  void ExpandEvent(Event event);
 
-  void SetTimer(ProcessRecord& record, absl::Duration at);
-  void ArmTimer();
+  ProcessEvent EventOf(const ProcessRecord& record, const Attempt* attempt, ProcessEvent::Kind kind) const;
+  void Tell(
+      const ProcessRecord& record, const Attempt* attempt, ProcessEvent::Kind kind,
+      absl::FunctionRef<void(ProcessEvent&)> fill = [](ProcessEvent&) {});
+
+  // GroupKeeper::Hands.
+  void StartMember(const RecordPtr& member) override { StartCurrent(member); }
+  void StopToRestart(const RecordPtr& member) override;
+  void StopForGood(const RecordPtr& member) override;
+  void Escalate(const absl::Status& why) override;
+  absl::Duration Now() override;
+  double Random() override;
 
   pid_t owner_;
   std::shared_ptr<Kernel> kernel_;  // shared with a dispatch of its signals, whose handlers may close this
@@ -152,17 +222,19 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
   ControlSlots control_slots_;
   MemorySlots memory_slots_;
   absl::BitGen random_;
+  TimerQueue timers_;
+  Announcements announcements_;
+  GroupKeeper groups_{*this, timers_};
 
   uint64_t oom_kills_seen_ = 0;  // of the kernel's counter: those before, and those that are an attempt's end
 
-  uint64_t next_id_;
-  absl::btree_map<uint64_t, RecordPtr> records_;  // those that have not ended for good, in start order
-  absl::flat_hash_set<RecordPtr> not_ready_;      // those that run and may still say that they are ready
-  absl::btree_set<std::pair<absl::Duration, uint64_t>> timers_;
+  uint64_t next_id_ = 1;
+  uint64_t next_token_;
+  absl::btree_map<uint64_t, RecordPtr> records_;     // those that have not ended for good, in start order
+  absl::flat_hash_map<uint64_t, Watched> attempts_;  // those that live
+  absl::flat_hash_set<uint64_t> may_ring_;  // those of them that may still have something to say by the bell
 
-  std::deque<Event> events_;
-  std::deque<absl::AnyInvocable<void()>> callbacks_;  // of events that have been expanded: one call each
-
+  std::optional<StopPlan> shutdown_plan_;
   StopPolicy stop_policy_;
   absl::Status escalation_;
   bool shutting_down_ = false;

@@ -1,0 +1,55 @@
+#ifndef KO_MANAGER_ATTEMPT_H_
+#define KO_MANAGER_ATTEMPT_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/time/time.h"
+#include "ko/manager/command_output.h"
+#include "ko/manager/control_slots.h"
+#include "ko/manager/stop_tracker.h"
+#include "ko/manager/timer_queue.h"
+#include "ko/process/child.h"
+
+namespace ko {
+
+// One run of a managed process, from its start until it is reaped. Plain state; the Supervisor alone changes it.
+struct Attempt {
+  enum class Role {
+    kCurrent,    // the process is this one
+    kSpare,      // forked in advance, and waits for its turn
+    kSuccessor,  // to take over from the current one when it is ready
+    kRetiring,   // has been taken over from, and is asked to end
+  };
+
+  Role role = Role::kCurrent;
+  uint64_t id = 0;  // what epoll calls it
+  int number = 0;   // 1 for the first
+  Child child;
+  absl::Duration started_at = absl::ZeroDuration();
+  ControlSlotRef control;
+  std::optional<CommandOutput> output;
+
+  std::optional<absl::Duration> ready_at;
+  std::optional<absl::Duration> heartbeat_at;  // of a command; a body's is in `control`
+  double spread = 0;                           // in [0, 1), of the age at which it is recycled
+  absl::Duration memory_check_at = absl::InfiniteDuration();
+  bool recycling = false;
+
+  StopTracker stop;
+  bool to_restart = false;  // it is stopped for its group's sake, and another attempt follows in its turn
+  std::string reason;       // why the manager ended it, for its ExitEvent; empty where it did not
+
+  TimerQueue::Timer timer;  // of whatever is to be looked at next
+
+  Attempt(Child child, TimerQueue& timers, absl::AnyInvocable<void()> on_time)
+      : child(std::move(child)), timer(timers, std::move(on_time)) {}
+  pid_t pid() const { return child.pid(); }
+};
+
+}  // namespace ko
+
+#endif  // KO_MANAGER_ATTEMPT_H_

@@ -1,0 +1,269 @@
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "ko/manager/supervisor.h"
+#include "ko/manager/supervisor_tokens.h"
+#include "ko/os/futex.h"
+#include "ko/os/terminal_interrupt.h"
+#include "ko/process/fork.h"
+
+// How a Supervisor starts processes.
+
+namespace ko {
+namespace {
+
+// The number of the attempt that a spare becomes. The manager's death ends it in its sleep.
+uint32_t AwaitTurn(const ControlSlot& control) {
+  for (;;) {
+    // Pairs with the store in Supervisor::UseSpare.
+    const uint32_t turn = control.turn.load(std::memory_order_acquire);
+    if (turn != 0) return turn;
+    os::FutexWaitList word;
+    word.Add(control.turn, 0, os::FutexScope::kShared);
+    word.Sleep(os::Deadline::After(absl::InfiniteDuration()));
+  }
+}
+
+// The leader that the stops of its target need.
+absl::Status LeadForStops(StopTarget target) {
+  const bool failed = (target == StopTarget::kGroup && ::setpgid(0, 0) != 0) ||
+                      (target == StopTarget::kTree && ::setsid() < 0);
+  return failed ? absl::ErrnoToStatus(errno, "ProcessManager: no process group of its own")
+                : absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status Supervisor::CheckSpec(const ProcessSpec& spec, const GroupRecord* group) const {
+  if (spec.body == nullptr || !*spec.body) {
+    return absl::InvalidArgumentError("ProcessManager: the body is empty");
+  }
+  if (spec.command.has_value()) {
+    if (absl::Status valid = spec.command->Validate(); !valid.ok()) return valid;
+  }
+  if (spec.restart.has_value()) {
+    if (absl::Status valid = spec.restart->Validate(); !valid.ok()) return valid;
+  }
+  if (absl::Status valid = spec.options.Validate(); !valid.ok()) return valid;
+  if (shutting_down_) return absl::CancelledError("ProcessManager: it is shutting down");
+  if (group != nullptr && (group->ended || group->goal == GroupGoal::kDown)) {
+    return absl::CancelledError(absl::StrCat("Group ", group->options.name, ": it has ended"));
+  }
+  return absl::OkStatus();
+}
+
+Supervisor::RecordPtr Supervisor::Start(ProcessSpec spec, GroupRecord* group) {
+  absl::Status open = EnsureOpen();
+  auto record = std::make_shared<ProcessRecord>();
+  record->supervisor = weak_from_this();
+  record->id = next_id_++;
+  record->spec = std::move(spec);
+  if (record->name().empty()) record->spec.options.name = absl::StrCat("process ", record->id);
+  records_.emplace(record->id, record);
+
+  const auto refuse = [&](int error_number, absl::Status why) {
+    record->attempt = 1;  // which failed
+    FailStart(record, ExitStatus::NotStarted(error_number, "start").WithReason(std::move(why)));
+    RingForUntold();
+    return record;
+  };
+  if (!open.ok()) return refuse(EMFILE, std::move(open));
+  if (absl::Status valid = CheckSpec(record->spec, group); !valid.ok()) {
+    const int error_number = absl::IsCancelled(valid) ? ECANCELED : EINVAL;
+    return refuse(error_number, std::move(valid));
+  }
+  absl::StatusOr<std::shared_ptr<SharedMemory>> memory = memory_slots_.Allocate();
+  if (!memory.ok()) return refuse(ENOMEM, memory.status());
+  record->memory = *std::move(memory);
+  if (record->spec.restart.has_value()) record->restart.emplace(*record->spec.restart);
+
+  if (group != nullptr) {
+    groups_.Add(record, *group);
+    groups_.Settle();
+  } else {
+    StartCurrent(record);
+  }
+  Arm();
+  RingForUntold();
+  return record;
+}
+
+void Supervisor::StartCurrent(const RecordPtr& record) {
+  record->due = false;
+  if (UseSpare(record)) {
+    KeepSpare(record);
+  } else if (std::optional<ExitStatus> failed = StartAttempt(record, Attempt::Role::kCurrent)) {
+    FailStart(record, *std::move(failed));
+  } else {
+    KeepSpare(record);
+  }
+}
+
+std::optional<ExitStatus> Supervisor::StartAttempt(const RecordPtr& record, Attempt::Role role) {
+  oom_kills_seen_ = kernel_->oom_kills.Count().value_or(0);
+  const auto fail = [&](ExitStatus status) {
+    if (role != Attempt::Role::kSpare) ++record->attempt;
+    return status;
+  };
+  absl::StatusOr<ControlSlotRef> control = control_slots_.Allocate();
+  if (!control.ok()) return fail(ExitStatus::NotStarted(ENOMEM, "start").WithReason(control.status()));
+
+  std::variant<Child, ExitStatus> started = StartProcess(record, role, *control);
+  if (auto* status = std::get_if<ExitStatus>(&started);
+      status != nullptr && status->start_error() == EMFILE && fd_limit_.Raise()) {
+    started = StartProcess(record, role, *control);
+  }
+  if (auto* status = std::get_if<ExitStatus>(&started)) {
+    control_slots_.Free(*std::move(control));
+    return fail(std::move(*status));
+  }
+
+  const uint64_t token = next_token_++;
+  auto owned = std::make_unique<Attempt>(std::move(std::get<Child>(started)), timers_, [this, token] {
+    if (const auto found = attempts_.find(token); found != attempts_.end()) {
+      const auto [record, attempt] = found->second;
+      OnTimer(record, *attempt);
+    }
+  });
+  Attempt& attempt = *owned;
+  attempt.role = role;
+  attempt.id = token;
+  attempt.control = *std::move(control);
+  absl::Status watched = absl::OkStatus();
+  if (record->spec.command.has_value()) {
+    absl::StatusOr<CommandOutput> output = CommandOutput::Of(attempt.child);
+    watched = output.status();
+    if (output.ok()) attempt.output = *std::move(output);
+  }
+  if (watched.ok()) watched = Watch(attempt);
+  if (!watched.ok()) {
+    attempt.child.Stop({.signal = SIGKILL}).IgnoreError();
+    control_slots_.Free(std::move(attempt.control));
+    return fail(ExitStatus::NotStarted(ENOSPC, "epoll_ctl").WithReason(std::move(watched)));
+  }
+  attempts_.emplace(token, Watched{record, &attempt});
+  record->attempts.push_back(std::move(owned));
+  if (role != Attempt::Role::kSpare) Begin(record, attempt, role);
+  return std::nullopt;
+}
+
+std::variant<Child, ExitStatus> Supervisor::StartProcess(const RecordPtr& record, Attempt::Role role,
+                                                         const ControlSlotRef& control) {
+  if (!record->spec.command.has_value()) return ForkAttempt(record, role, control);
+  absl::StatusOr<std::vector<std::string>> environment = EnvironmentFor(*record);
+  if (!environment.ok()) return ExitStatus::NotStarted(EMFILE, "socket").WithReason(environment.status());
+  return record->spec.command->Start({.open_files = fd_limit_.original(),
+                                      .target = PlanOf(*record).target,
+                                      .environment = *std::move(environment)});
+}
+
+absl::Status Supervisor::Watch(const Attempt& attempt) {
+  const int pidfd = attempt.child.pidfd();
+  if (absl::Status added = kernel_->epoll.Add(pidfd, attempt.id); !added.ok()) return added;
+  fd_limit_.MakeRoomBeyond(pidfd);
+  for (int stream = 0; attempt.output.has_value() && stream < CommandOutput::kStreams; ++stream) {
+    const int fd = attempt.output->fd(stream);
+    if (fd < 0) continue;
+    if (absl::Status added = kernel_->epoll.Add(fd, attempt.id | kOutputTokens[stream]); !added.ok()) {
+      kernel_->epoll.Remove(pidfd);
+      return added;
+    }
+    fd_limit_.MakeRoomBeyond(fd);
+  }
+  return absl::OkStatus();
+}
+
+// It runs its body from now on.
+void Supervisor::Begin(const RecordPtr& record, Attempt& attempt, Attempt::Role role) {
+  const ProcessOptions& options = record->spec.options;
+  attempt.role = role;
+  attempt.number = ++record->attempt;
+  attempt.started_at = os::MonotonicNow();
+  if (record->spec.body->takes_self()) may_ring_.insert(attempt.id);
+  if (options.recycle.max_age != absl::InfiniteDuration()) attempt.spread = Random();
+  if (options.recycle.watches_memory()) {
+    attempt.memory_check_at = attempt.started_at + options.recycle.memory_interval;
+  }
+  if (role == Attempt::Role::kCurrent) {
+    record->state = ProcessRecord::State::kRunning;
+    record->ready_announced = false;
+  }
+  Tell(*record, &attempt, ProcessEvent::Kind::kStarted);
+  Check(record, attempt);
+}
+
+// --- in the child -----------------------------------------------------------------------------------------------------
+
+std::variant<Child, ExitStatus> Supervisor::ForkAttempt(const RecordPtr& record, Attempt::Role role,
+                                                        const ControlSlotRef& control) {
+  ForkOptions options;
+  options.die_with_parent = true;
+  options.setup = [this, record, is_spare = role == Attempt::Role::kSpare, control] {
+    return EnterChild(record, is_spare, control);
+  };
+  return TryFork([this, record] { return (*record->spec.body)(self_.get()); }, std::move(options));
+}
+
+// With all signals blocked: this becomes an empty supervisor of the child's own.
+absl::Status Supervisor::EnterChild(const RecordPtr& record, bool is_spare, const ControlSlotRef& control) {
+  os::EventFd bell = std::move(kernel_->bell);
+  const StopTarget target = PlanOf(*record).target;
+  const int next_attempt = record->attempt + 1;
+  DropEverything();
+  os::LeaveTerminalInterruptsToParent();
+  if (absl::Status led = LeadForStops(target); !led.ok()) return led;
+  if (record->spec.body->takes_self()) {
+    absl::StatusOr<std::unique_ptr<Self>> self =
+        Self::Create(next_attempt, record->spec.slot, record->spec.options.recycle.max_tasks, control,
+                     record->memory, std::move(bell));
+    if (!self.ok()) return self.status();
+    self_ = *std::move(self);
+  }
+  if (!is_spare) return absl::OkStatus();
+  const auto attempt = static_cast<int>(AwaitTurn(*control.get()));
+  if (self_ != nullptr) self_->attempt_ = attempt;
+  return absl::OkStatus();
+}
+
+// --- spares -----------------------------------------------------------------------------------------------------------
+
+// Where there is none to be had the next start does without.
+void Supervisor::KeepSpare(const RecordPtr& record) {
+  if (!record->spec.restart.has_value() || !record->spec.restart->hot_spare || record->finishing ||
+      shutting_down_ || record->spec.command.has_value() || record->state != ProcessRecord::State::kRunning ||
+      record->Find(Attempt::Role::kSpare) != nullptr) {
+    return;
+  }
+  StartAttempt(record, Attempt::Role::kSpare);
+}
+
+bool Supervisor::UseSpare(const RecordPtr& record) {
+  Attempt* const spare = record->Find(Attempt::Role::kSpare);
+  if (spare == nullptr) return false;
+  if (std::optional<ExitStatus> killed = spare->child.TryWait()) {
+    Reap(*record, *spare, *std::move(killed));
+    return false;
+  }
+  // Pairs with the load in AwaitTurn.
+  spare->control->turn.store(static_cast<uint32_t>(record->attempt + 1), std::memory_order_release);
+  os::FutexWake(spare->control->turn, os::FutexScope::kShared, 1);
+  Begin(record, *spare, Attempt::Role::kCurrent);
+  return true;
+}
+
+// It has run nothing, so there is nothing to tell.
+void Supervisor::DropSpare(ProcessRecord& record) {
+  Attempt* const spare = record.Find(Attempt::Role::kSpare);
+  if (spare == nullptr) return;
+  ExitStatus status =
+      spare->child.Stop({.signal = SIGKILL, .grace = absl::ZeroDuration()}).value_or(ExitStatus::Unknown());
+  Reap(record, *spare, std::move(status));
+}
+
+}  // namespace ko
