@@ -36,7 +36,7 @@ struct LivenessPolicy {
 // What is known of one attempt. Times on one clock that does not jump.
 struct LivenessView {
   absl::Duration started_at = absl::ZeroDuration();
-  bool awaits_ready = false;               // it is to tell when it is ready
+  bool awaits_ready = false;                              // it is to tell when it is ready
   std::optional<absl::Duration> ready_at = std::nullopt;  // when it did
   std::optional<absl::Duration> last_heartbeat = std::nullopt;
   std::optional<absl::Duration> task_began = std::nullopt;  // the one that is under way
