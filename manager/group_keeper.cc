@@ -229,6 +229,7 @@ void GroupKeeper::AwaitRestart(const GroupPtr& group) {
     } else {
       group->due = true;
     }
+    Touch();
     Settle();
   });
   group->timer->Set(hands_.Now() + group->restart_delay);

@@ -185,7 +185,7 @@ TEST_F(GroupTest, WhatIsDraggedDownComesBackAlthoughItsPolicyWouldNotRestartIt) 
 TEST_F(GroupTest, EndAfterWhichThereIsNoRestartDragsNobody) {
   Group group = manager_->Group(Strategy::kOneForAll);
   Serve(group, "a");
-  group.Fork([] {}, {.name = "job"});
+  group.Fork([] {}, Telling("job"));
   Serve(group, "c");
   EXPECT_THAT(group.WaitReady(kLong), IsOk());
   EXPECT_EQ(AwaitLog(6), "+a !a +job -job +c !c") << "a job that has ended holds up nobody";
@@ -436,7 +436,8 @@ TEST_F(GroupTest, HandleOfNoGroupRefuses) {
   Group of_gone = manager_->Group(Strategy::kOneForOne);
   Serve(of_gone, "a");
   manager_.reset();
-  EXPECT_THAT(of_gone.Stop(), StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(of_gone.WaitReady(), StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(of_gone.Wait(), IsOk()) << "its end is known";
   EXPECT_EQ(of_gone.Spawn(SleepForEver).pid(), 0);
 }
 
