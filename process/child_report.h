@@ -27,6 +27,9 @@ class ChildReport {
   // In the parent, after the child's end: the status with what the child reported.
   ExitStatus Complete(ExitStatus status) const;
 
+  // In the parent: it is empty again.
+  void Clear() { kind_.store(kNothing, std::memory_order_relaxed); }
+
  private:
   enum Kind : uint32_t { kNothing, kStartFailed, kBodyFailed };
   static constexpr size_t kTextBytes = kBytes - 16;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <variant>
@@ -16,16 +17,47 @@
 #include "ko/process/flush_output.h"
 #include "ko/process/fork_hooks_run.h"
 #include "ko/process/forked_child.h"
+#include "ko/process/report_slots.h"
 
 namespace ko {
 namespace {
 
-// Reads what the child wrote to the page that it shared with this process.
-ChildMaker::ReportReader ReaderOf(os::SharedMapping report) {
-  return [report = std::move(report)](ExitStatus status) {
-    return static_cast<const ChildReport*>(report.data())->Complete(std::move(status));
-  };
-}
+// Where a child reports: in a page that it shares with this process alone, or in a slot.
+class ReportRoom {
+ public:
+  static absl::StatusOr<ReportRoom> Create(ReportSlots* slots) {
+    ReportRoom room;
+    if (slots != nullptr) {
+      absl::StatusOr<ReportSlot> slot = slots->Allocate();
+      if (!slot.ok()) return slot.status();
+      room.slot_.emplace(*std::move(slot));
+    } else {
+      absl::StatusOr<os::SharedMapping> page = os::SharedMapping::Create(ChildReport::kBytes);
+      if (!page.ok()) return page.status();
+      room.page_ = *std::move(page);
+    }
+    return room;
+  }
+
+  ForkedChild EnterChild() const {
+    return slot_.has_value() ? ForkedChild(slot_->report(), &slot_->told())
+                             : ForkedChild(*static_cast<ChildReport*>(page_.data()));
+  }
+  // Reads what the child has reported.
+  ChildMaker::ReportReader TakeReader() && {
+    if (slot_.has_value()) {
+      return [slot = *std::move(slot_)](ExitStatus status) { return slot.Complete(std::move(status)); };
+    }
+    page_.KeepFromNewChildren();
+    return [page = std::move(page_)](ExitStatus status) {
+      return static_cast<const ChildReport*>(page.data())->Complete(std::move(status));
+    };
+  }
+
+ private:
+  os::SharedMapping page_;
+  std::optional<ReportSlot> slot_;
+};
 
 ExitStatus Refusal(std::string_view why) {
   return ExitStatus::NotStarted(EDEADLK, "fork").WithReason(absl::FailedPreconditionError(why));
@@ -33,7 +65,7 @@ ExitStatus Refusal(std::string_view why) {
 
 }  // namespace
 
-std::variant<Child, ExitStatus> TryFork(ChildBody body, ForkOptions options) {
+std::variant<Child, ExitStatus> TryFork(ChildBody body, ForkOptions options, ReportSlots* slots) {
   if (!body) {
     return ExitStatus::NotStarted(EINVAL, "fork")
         .WithReason(absl::InvalidArgumentError("Fork: the body is empty"));
@@ -48,7 +80,7 @@ std::variant<Child, ExitStatus> TryFork(ChildBody body, ForkOptions options) {
         "are started, stop them meanwhile (ForkHook), let a ForkServer fork, Exec a program instead, or, "
         "where the body locks nothing of theirs, set ForkOptions::allow_threads");
   }
-  absl::StatusOr<os::SharedMapping> report = os::SharedMapping::Create(ChildReport::kBytes);
+  absl::StatusOr<ReportRoom> report = ReportRoom::Create(slots);
   if (!report.ok()) return ExitStatus::NotStarted(ENOMEM, "mmap").WithReason(report.status());
 
   FlushOutput();
@@ -60,7 +92,7 @@ std::variant<Child, ExitStatus> TryFork(ChildBody body, ForkOptions options) {
     if (const auto* process = std::get_if<os::ForkedProcess>(&forked);
         process != nullptr && process->pid == 0) {
       os::ResetSignalHandlers();
-      ForkedChild child(*static_cast<ChildReport*>(report->data()));
+      ForkedChild child = report->EnterChild();
       child.LeaveParentsExitHandlersAlone();
       ForkedChild::Task task{.body = std::move(body),
                              .hooks = &hooks,
@@ -74,9 +106,8 @@ std::variant<Child, ExitStatus> TryFork(ChildBody body, ForkOptions options) {
   if (const auto* failure = std::get_if<os::StartFailure>(&forked)) {
     return ExitStatus::NotStarted(failure->error_number, failure->stage);
   }
-  report->KeepFromNewChildren();
   auto& process = std::get<os::ForkedProcess>(forked);
-  return ChildMaker::Make(process.pid, std::move(process.pidfd), ReaderOf(*std::move(report)));
+  return ChildMaker::Make(process.pid, std::move(process.pidfd), (*std::move(report)).TakeReader());
 }
 
 absl::StatusOr<Child> Fork(ChildBody body, ForkOptions options) {

@@ -71,13 +71,22 @@ BodyResult ForkedChild::RunBody(Task& task) {
 
 void ForkedChild::FailStart(const char* stage, int error_number) {
   report_.StartFailed(stage, error_number);
+  Tell();
   ::_exit(kStartFailedCode);
 }
 
 void ForkedChild::End(const BodyResult& result) {
-  if (!result.reason.ok()) report_.BodyFailed(result.reason);
+  // A process that the body has forked by itself comes here, too; it has no report.
+  if (!result.reason.ok() && pid_ == ::getpid()) {
+    report_.BodyFailed(result.reason);
+    Tell();
+  }
   FlushOutput();
   ::_exit(result.exit_code);
+}
+
+void ForkedChild::Tell() {
+  if (told_ != nullptr) told_->store(1, std::memory_order_release);  // pairs with ReportSlot
 }
 
 }  // namespace ko

@@ -2,8 +2,11 @@
 #define KO_PROCESS_FORKED_CHILD_H_
 
 #include <sys/types.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <csignal>
+#include <cstdint>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -26,8 +29,10 @@ class ForkedChild {
     sigset_t mask = {};  // the one for the body
   };
 
-  // The report is to stay where it is for the process's whole life.
-  explicit ForkedChild(ChildReport& report) : report_(report) {}
+  // The report is to stay where it is for the process's whole life. `told`, where there is one, is set when something has
+  // been reported.
+  explicit ForkedChild(ChildReport& report, std::atomic<uint32_t>* told = nullptr)
+      : report_(report), told_(told), pid_(::getpid()) {}
 
   void LeaveParentsExitHandlersAlone();
 
@@ -39,8 +44,11 @@ class ForkedChild {
   BodyResult RunBody(Task& task);
   [[noreturn]] void FailStart(const char* stage, int error_number);
   [[noreturn]] void End(const BodyResult& result);
+  void Tell();
 
   ChildReport& report_;
+  std::atomic<uint32_t>* const told_;
+  const pid_t pid_;
 };
 
 }  // namespace ko

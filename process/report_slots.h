@@ -1,0 +1,59 @@
+#ifndef KO_PROCESS_REPORT_SLOTS_H_
+#define KO_PROCESS_REPORT_SLOTS_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "ko/process/child_report.h"
+#include "ko/process/exit_status.h"
+
+namespace ko {
+
+// A place for one child's report, given back when it is destroyed. The page of a child that reports nothing is never
+// touched, by neither side.
+//
+// Threads: that of its ReportSlots. Fork: a child's copy gives nothing back.
+class ReportSlot {
+ public:
+  ReportSlot(ReportSlot&&) = default;
+  ReportSlot& operator=(ReportSlot&&) = delete;
+  ~ReportSlot();
+
+  // For the child: where it reports, and the word that says it has.
+  ChildReport& report() const { return *report_; }
+  std::atomic<uint32_t>& told() const { return *told_; }
+
+  // For the parent, after the child's end: the status with what the child reported.
+  ExitStatus Complete(ExitStatus status) const;
+
+ private:
+  friend class ReportSlots;
+  struct Pool;
+  ReportSlot(std::shared_ptr<Pool> pool, ChildReport* report, std::atomic<uint32_t>* told)
+      : pool_(std::move(pool)), report_(report), told_(told) {}
+
+  std::shared_ptr<Pool> pool_;
+  ChildReport* report_;
+  std::atomic<uint32_t>* told_;
+};
+
+// Hands out places for reports, many in one mapping: for those who have many children, each of whose forks would pay for a
+// mapping for each of the others.
+//
+// Threads: one at a time. Fork: a child's copy begins anew. Signals: none. Crash: the mappings are anonymous. Errors:
+// ResourceExhausted.
+class ReportSlots {
+ public:
+  // Nobody else has it, and nothing is reported in it.
+  absl::StatusOr<ReportSlot> Allocate();
+
+ private:
+  std::shared_ptr<ReportSlot::Pool> pool_;
+};
+
+}  // namespace ko
+
+#endif  // KO_PROCESS_REPORT_SLOTS_H_
