@@ -308,6 +308,11 @@ void RegisterAll() {
   by_memory(Register("Respawn/ko", [](benchmark::State& state) {
     ManagerRespawn(state, RestartAtOnce());
   }))->UseManualTime();
+  by_memory(Register("Respawn/ko_hot_spare", [](benchmark::State& state) {
+    ko::RestartPolicy policy = RestartAtOnce();
+    policy.hot_spare = true;
+    ManagerRespawn(state, policy);
+  }))->UseManualTime();
 
   // As many as make the mean of a run steady; what takes long is the starting of the crowd.
   constexpr int kExits = 500;

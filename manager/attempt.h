@@ -12,6 +12,7 @@
 #include "ko/manager/control_slots.h"
 #include "ko/manager/stop_tracker.h"
 #include "ko/manager/timer_queue.h"
+#include "ko/os/cgroup.h"
 #include "ko/process/child.h"
 
 namespace ko {
@@ -32,6 +33,7 @@ struct Attempt {
   absl::Duration started_at = absl::ZeroDuration();
   ControlSlotRef control;
   std::optional<CommandOutput> output;
+  std::optional<os::Cgroup> cgroup;  // of a StopTarget::kTree, where there is one to be had
 
   std::optional<absl::Duration> ready_at;
   std::optional<absl::Duration> heartbeat_at;  // of a command; a body's is in `control`

@@ -38,6 +38,7 @@
 #include "ko/os/oom_kills.h"
 #include "ko/os/timer_fd.h"
 #include "ko/process/notify_listener.h"
+#include "ko/process/report_slots.h"
 #include "ko/process/stop_policy.h"
 #include "ko/signals/signal_dispatcher.h"
 
@@ -140,11 +141,15 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
   void StartCurrent(const RecordPtr& record);
   // Empty, or why there is no attempt.
   std::optional<ExitStatus> StartAttempt(const RecordPtr& record, Attempt::Role role);
-  std::variant<Child, ExitStatus> StartProcess(const RecordPtr& record, Attempt::Role role,
-                                               const ControlSlotRef& control);
-  std::variant<Child, ExitStatus> ForkAttempt(const RecordPtr& record, Attempt::Role role,
-                                              const ControlSlotRef& control);
-  absl::Status EnterChild(const RecordPtr& record, bool is_spare, const ControlSlotRef& control);
+  // What a new attempt is to have.
+  struct Outfit {
+    Attempt::Role role;
+    ControlSlotRef control;
+    std::optional<os::Cgroup> cgroup;
+  };
+  std::variant<Child, ExitStatus> StartProcess(const RecordPtr& record, const Outfit& outfit);
+  std::variant<Child, ExitStatus> ForkAttempt(const RecordPtr& record, const Outfit& outfit);
+  absl::Status EnterChild(const RecordPtr& record, const Outfit& outfit);
   absl::Status Watch(const Attempt& attempt);
   void Begin(const RecordPtr& record, Attempt& attempt, Attempt::Role role);
   void KeepSpare(const RecordPtr& record);
@@ -221,6 +226,7 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
   os::FdLimit fd_limit_;
   ControlSlots control_slots_;
   MemorySlots memory_slots_;
+  ReportSlots report_slots_;
   absl::BitGen random_;
   TimerQueue timers_;
   Announcements announcements_;

@@ -109,6 +109,7 @@ void Supervisor::SendTo(const ProcessRecord& record, Attempt& attempt, int signo
       if (::kill(-attempt.pid(), signo) == 0) return;
       break;
     case StopTarget::kTree:
+      if (signo == SIGKILL && attempt.cgroup.has_value()) attempt.cgroup->Kill().IgnoreError();
       if (os::SignalSession(attempt.pid(), signo) > 0) return;
       break;
     case StopTarget::kProcess:
@@ -125,6 +126,7 @@ void Supervisor::KillLeftovers(const ProcessRecord& record, const Attempt& attem
   if (target == StopTarget::kGroup) {
     ::kill(-attempt.pid(), SIGKILL);
   } else {
+    if (attempt.cgroup.has_value()) attempt.cgroup->Kill().IgnoreError();
     os::SignalSession(attempt.pid(), SIGKILL);
   }
 }

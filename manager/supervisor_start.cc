@@ -38,6 +38,11 @@ absl::Status LeadForStops(StopTarget target) {
                 : absl::OkStatus();
 }
 
+std::optional<os::Cgroup> MakeCgroup(uint64_t token) {
+  absl::StatusOr<os::Cgroup> cgroup = os::Cgroup::CreateBelowOwn(absl::StrCat("ko-", ::getpid(), "-", token));
+  return cgroup.ok() ? std::optional(*std::move(cgroup)) : std::nullopt;
+}
+
 }  // namespace
 
 absl::Status Supervisor::CheckSpec(const ProcessSpec& spec, const GroupRecord* group) const {
@@ -114,13 +119,15 @@ std::optional<ExitStatus> Supervisor::StartAttempt(const RecordPtr& record, Atte
   absl::StatusOr<ControlSlotRef> control = control_slots_.Allocate();
   if (!control.ok()) return fail(ExitStatus::NotStarted(ENOMEM, "start").WithReason(control.status()));
 
-  std::variant<Child, ExitStatus> started = StartProcess(record, role, *control);
+  Outfit outfit{.role = role, .control = *std::move(control), .cgroup = std::nullopt};
+  if (PlanOf(*record).target == StopTarget::kTree) outfit.cgroup = MakeCgroup(next_token_);
+  std::variant<Child, ExitStatus> started = StartProcess(record, outfit);
   if (auto* status = std::get_if<ExitStatus>(&started);
       status != nullptr && status->start_error() == EMFILE && fd_limit_.Raise()) {
-    started = StartProcess(record, role, *control);
+    started = StartProcess(record, outfit);
   }
   if (auto* status = std::get_if<ExitStatus>(&started)) {
-    control_slots_.Free(*std::move(control));
+    control_slots_.Free(std::move(outfit.control));
     return fail(std::move(*status));
   }
 
@@ -134,7 +141,8 @@ std::optional<ExitStatus> Supervisor::StartAttempt(const RecordPtr& record, Atte
   Attempt& attempt = *owned;
   attempt.role = role;
   attempt.id = token;
-  attempt.control = *std::move(control);
+  attempt.control = std::move(outfit.control);
+  attempt.cgroup = std::move(outfit.cgroup);
   absl::Status watched = absl::OkStatus();
   if (record->spec.command.has_value()) {
     absl::StatusOr<CommandOutput> output = CommandOutput::Of(attempt.child);
@@ -153,14 +161,19 @@ std::optional<ExitStatus> Supervisor::StartAttempt(const RecordPtr& record, Atte
   return std::nullopt;
 }
 
-std::variant<Child, ExitStatus> Supervisor::StartProcess(const RecordPtr& record, Attempt::Role role,
-                                                         const ControlSlotRef& control) {
-  if (!record->spec.command.has_value()) return ForkAttempt(record, role, control);
+std::variant<Child, ExitStatus> Supervisor::StartProcess(const RecordPtr& record, const Outfit& outfit) {
+  if (!record->spec.command.has_value()) return ForkAttempt(record, outfit);
   absl::StatusOr<std::vector<std::string>> environment = EnvironmentFor(*record);
   if (!environment.ok()) return ExitStatus::NotStarted(EMFILE, "socket").WithReason(environment.status());
-  return record->spec.command->Start({.open_files = fd_limit_.original(),
-                                      .target = PlanOf(*record).target,
-                                      .environment = *std::move(environment)});
+  std::variant<Child, ExitStatus> started =
+      record->spec.command->Start({.open_files = fd_limit_.original(),
+                                   .target = PlanOf(*record).target,
+                                   .environment = *std::move(environment)});
+  // What it may have started before is found by its session.
+  if (const Child* child = std::get_if<Child>(&started); child != nullptr && outfit.cgroup.has_value()) {
+    outfit.cgroup->Add(child->pid()).IgnoreError();
+  }
+  return started;
 }
 
 absl::Status Supervisor::Watch(const Attempt& attempt) {
@@ -200,33 +213,32 @@ void Supervisor::Begin(const RecordPtr& record, Attempt& attempt, Attempt::Role 
 
 // --- in the child -----------------------------------------------------------------------------------------------------
 
-std::variant<Child, ExitStatus> Supervisor::ForkAttempt(const RecordPtr& record, Attempt::Role role,
-                                                        const ControlSlotRef& control) {
+std::variant<Child, ExitStatus> Supervisor::ForkAttempt(const RecordPtr& record, const Outfit& outfit) {
   ForkOptions options;
   options.die_with_parent = true;
-  options.setup = [this, record, is_spare = role == Attempt::Role::kSpare, control] {
-    return EnterChild(record, is_spare, control);
-  };
-  return TryFork([this, record] { return (*record->spec.body)(self_.get()); }, std::move(options));
+  options.setup = [this, record, &outfit] { return EnterChild(record, outfit); };
+  return TryFork([this, record] { return (*record->spec.body)(self_.get()); }, std::move(options),
+                 &report_slots_);
 }
 
 // With all signals blocked: this becomes an empty supervisor of the child's own.
-absl::Status Supervisor::EnterChild(const RecordPtr& record, bool is_spare, const ControlSlotRef& control) {
+absl::Status Supervisor::EnterChild(const RecordPtr& record, const Outfit& outfit) {
   os::EventFd bell = std::move(kernel_->bell);
   const StopTarget target = PlanOf(*record).target;
   const int next_attempt = record->attempt + 1;
   DropEverything();
   os::LeaveTerminalInterruptsToParent();
   if (absl::Status led = LeadForStops(target); !led.ok()) return led;
+  if (outfit.cgroup.has_value()) outfit.cgroup->AddSelf().IgnoreError();  // the session is left
   if (record->spec.body->takes_self()) {
     absl::StatusOr<std::unique_ptr<Self>> self =
-        Self::Create(next_attempt, record->spec.slot, record->spec.options.recycle.max_tasks, control,
+        Self::Create(next_attempt, record->spec.slot, record->spec.options.recycle.max_tasks, outfit.control,
                      record->memory, std::move(bell));
     if (!self.ok()) return self.status();
     self_ = *std::move(self);
   }
-  if (!is_spare) return absl::OkStatus();
-  const auto attempt = static_cast<int>(AwaitTurn(*control.get()));
+  if (outfit.role != Attempt::Role::kSpare) return absl::OkStatus();
+  const auto attempt = static_cast<int>(AwaitTurn(*outfit.control.get()));
   if (self_ != nullptr) self_->attempt_ = attempt;
   return absl::OkStatus();
 }

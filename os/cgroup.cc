@@ -200,6 +200,8 @@ void Cgroup::Abandon() {
 
 absl::Status Cgroup::AddSelf() const { return Write(procs_, "cgroup.procs", "0"); }
 
+absl::Status Cgroup::Add(pid_t pid) const { return Write(procs_, "cgroup.procs", absl::StrCat(pid)); }
+
 absl::Status Cgroup::Kill() const { return Write(kill_, "cgroup.kill", "1"); }
 
 absl::Status Cgroup::Write(const UniqueFd& file, std::string_view file_name, std::string_view text) const {

@@ -38,6 +38,9 @@ class Cgroup {
   // Moves the calling process into it; its children are born there. Async-signal-safe where it succeeds.
   absl::Status AddSelf() const;
 
+  // Moves another process into it, not what it has started already.
+  absl::Status Add(pid_t pid) const;
+
   // Ends all that is in it by SIGKILL, also what forks meanwhile (cgroup.kill).
   absl::Status Kill() const;
 
