@@ -1,5 +1,6 @@
 #include "ko/manager/pool_record.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -46,8 +47,10 @@ void PoolRecord::RollNext() {
     const Attempt* const current = workers[slot]->current();
     return current != nullptr && !current->stop.active() && !workers[slot]->finishing;
   };
-  while (next_slot < static_cast<int>(workers.size()) && !runs(next_slot)) ++next_slot;
-  if (next_slot >= static_cast<int>(workers.size())) return EndRollOut(absl::OkStatus());
+  // Slots that a Resize has added meanwhile are new.
+  const int slots = std::min(rolling->slots, static_cast<int>(workers.size()));
+  while (next_slot < slots && !runs(next_slot)) ++next_slot;
+  if (next_slot >= slots) return EndRollOut(absl::OkStatus());
   const std::shared_ptr<ProcessRecord> worker = workers[next_slot++];
   keeper->Replace(worker, roll_options.observe, "replaced by a rolling restart",
                   [pool = shared_from_this()](const absl::Status& replaced) {

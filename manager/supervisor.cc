@@ -137,7 +137,12 @@ void Supervisor::Close() {
   while (!records_.empty()) {
     if (Collect(os::Deadline::After(absl::InfiniteDuration())).ok()) continue;
     // Where not even waiting works any more, the children's owners kill and reap them.
-    for (const auto& [id, record] : std::exchange(records_, {})) record->attempts.clear();
+    for (const auto& [id, record] : std::exchange(records_, {})) {
+      record->attempts.clear();
+      record->replacement.reset();
+      record->restart_timer.reset();
+      record->recycle_timer.reset();
+    }
     attempts_.clear();
   }
   announcements_.Clear();

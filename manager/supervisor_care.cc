@@ -17,6 +17,11 @@ namespace {
 
 using Role = Attempt::Role;
 
+// It may be a zombie that has not been noticed yet.
+bool HasEnded(const Attempt& attempt) {
+  return os::AwaitEnd(attempt.child.pidfd(), os::Deadline::After(absl::ZeroDuration())).value_or(false);
+}
+
 std::optional<absl::Duration> TimeIn(const std::atomic<int64_t>& nanoseconds) {
   // Whatever a child may have put there; it is only compared.
   const int64_t value = nanoseconds.load(std::memory_order_acquire);
@@ -122,7 +127,7 @@ void Supervisor::SendTo(const ProcessRecord& record, Attempt& attempt, int signo
 void Supervisor::KillLeftovers(const ProcessRecord& record, const Attempt& attempt) {
   const StopTarget target = PlanOf(record).target;
   if (target == StopTarget::kProcess) return;
-  if (!os::AwaitEnd(attempt.child.pidfd(), os::Deadline::After(absl::ZeroDuration())).value_or(false)) return;
+  if (!HasEnded(attempt)) return;
   if (target == StopTarget::kGroup) {
     ::kill(-attempt.pid(), SIGKILL);
   } else {
@@ -298,10 +303,12 @@ void Supervisor::OnSuccessorReady(const RecordPtr& record) {
 }
 
 void Supervisor::Promote(const RecordPtr& record) {
-  record->replacement->stage = Replacement::Stage::kRetiring;
   Attempt* const successor = record->Find(Role::kSuccessor);
   // Where the old one has ended meanwhile, the new one has taken over then.
   if (successor == nullptr) return FinishReplacement(record, absl::OkStatus());
+  // One that is gone takes over from nobody; its end is about to be noticed.
+  if (HasEnded(*successor)) return;
+  record->replacement->stage = Replacement::Stage::kRetiring;
   Attempt* const old = record->current();
   successor->role = Role::kCurrent;
   Tell(*record, successor, ProcessEvent::Kind::kReplaced);

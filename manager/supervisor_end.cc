@@ -25,20 +25,21 @@ bool NothingLives(const ProcessRecord& record) {
 }  // namespace
 
 void Supervisor::OnAttemptEnd(const RecordPtr& record, Attempt& attempt, ExitStatus status) {
-  const Role role = attempt.role;
-  const bool to_restart = attempt.to_restart;
-  if (role == Role::kSpare) {
+  if (attempt.role == Role::kSpare) {
     Reap(*record, attempt, std::move(status));
     return;
   }
   NoticeReady(record, attempt);  // it may have been ready, and gone, since the last look
+  const Role role = attempt.role;
+  const bool to_restart = attempt.to_restart;
   Tell(*record, &attempt, ProcessEvent::Kind::kExited, [&](ProcessEvent& event) {
     event.exit = ExitEvent{.status = status, .attempt = attempt.number, .pid = attempt.pid()};
     event.exit->run_time = event.monotonic - attempt.started_at;
     event.reason = attempt.reason;
   });
   ExitEvent exit = Reap(*record, attempt, std::move(status));
-  KeepExit(record, exit);
+  // The end of one that has not taken over, or has been taken over from, is not the process's.
+  if (role == Role::kCurrent || !record->exit.has_value()) KeepExit(record, exit);
   if (role == Role::kCurrent && !record->finishing) return OnCurrentEnd(record, std::move(exit), to_restart);
 
   const absl::Status how = exit.status.ToStatus();
@@ -138,7 +139,9 @@ void Supervisor::AwaitRestart(const RecordPtr& record, absl::Duration delay) {
       if (const RecordPtr record = weak.lock(); record != nullptr) OnRestartDue(record);
     });
   }
-  if (delay <= absl::ZeroDuration()) return OnRestartDue(record);
+  // A start that failed is tried again in a later round: one that fails for ever does not keep this one from its end.
+  const bool was_started = record->exit.has_value() && record->exit->pid != 0;
+  if (delay <= absl::ZeroDuration() && was_started) return OnRestartDue(record);
   record->restart_timer->Set(os::MonotonicNow() + delay);
 }
 
@@ -175,7 +178,6 @@ ExitEvent Supervisor::Reap(ProcessRecord& record, Attempt& attempt, ExitStatus s
 }
 
 void Supervisor::KeepExit(const RecordPtr& record, const ExitEvent& exit) {
-  if (record->exit.has_value() && record->exit->attempt > exit.attempt) return;
   record->status = exit.status;
   record->exit = exit;
 }
