@@ -1,6 +1,7 @@
 #include "ko/os/fork.h"
 
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -74,8 +75,9 @@ std::variant<ForkedProcess, StartFailure> ForkWithPidfd() {
   // pidfd.
   if (ChildrenAreReapedByTheKernel() || HasOtherThreads()) return ForkBehindGate();
 
-  // A pidfd held until the child's takes its place: where there is none to be had there is no fork at all.
-  UniqueFd reserved = OpenPidfd(::getpid());
+  // A descriptor held until the child's pidfd takes its place: where there is none to be had there is no fork at all. Of
+  // those that need nothing else this kind is the cheapest.
+  UniqueFd reserved(::eventfd(0, EFD_CLOEXEC));
   if (!reserved.valid()) return StartFailure{"pidfd_open", errno};
   const pid_t pid = ::fork();
   if (pid < 0) return StartFailure{"fork", errno};
