@@ -45,6 +45,13 @@ void Ko(benchmark::State& state) {
   }
 }
 
+// With memory that the child could use and nobody does.
+void KoBesideSharedMemory(benchmark::State& state) {
+  const absl::StatusOr<ko::SharedMemory> memory = ko::SharedMemory::Create();
+  Check(state, memory.ok());
+  Ko(state);
+}
+
 int ReturnSeven() { return 7; }
 
 void ForkServerWait(benchmark::State& state, const ko::ForkServer& server) {
@@ -171,6 +178,7 @@ int main(int argc, char** argv) {
 
   RegisterWait("raw_fork", RawFork);
   RegisterWait("ko", Ko);
+  RegisterWait("ko_beside_shared_memory", KoBesideSharedMemory);
   RegisterWait("fork_server", [&](benchmark::State& state) { ForkServerWait(state, server); });
   RegisterWait("fork_server_cold", [&](benchmark::State& state) { ForkServerWait(state, cold_server); });
   RegisterWait("vfork_exec", VforkExec);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -31,6 +32,11 @@ class SharedMappingTest : public testing::LeakCheckedTest {
   static bool IsMapped(const void* page) {
     unsigned char resident;
     return ::mincore(const_cast<void*>(page), 1, &resident) == 0;
+  }
+  static bool IsResident(const SharedMapping& mapping, size_t offset) {
+    unsigned char resident = 0;
+    EXPECT_EQ(::mincore(static_cast<char*>(mapping.data()) + offset, 1, &resident), 0);
+    return (resident & 1) != 0;
   }
 };
 
@@ -86,6 +92,48 @@ TEST_F(SharedMappingTest, UnmapsAtItsEnd) {
     EXPECT_TRUE(IsMapped(data));
   }
   EXPECT_FALSE(IsMapped(data));
+}
+
+TEST_F(SharedMappingTest, ASparseOneIsLargerThanTheMachineAndTakesWhatIsWritten) {
+  const size_t bytes = size_t{1} << 42;
+  absl::StatusOr<SharedMapping> mapping = SharedMapping::CreateSparse(bytes);
+  ASSERT_THAT(mapping, IsOk());
+  EXPECT_EQ(mapping->bytes(), bytes);
+  char* const last = static_cast<char*>(mapping->data()) + bytes - 1;
+  EXPECT_TRUE(testing::InChild([last] { *last = 7; }).ok());
+  EXPECT_EQ(*last, 7);
+  EXPECT_TRUE(IsResident(*mapping, bytes - 4096));
+  EXPECT_FALSE(IsResident(*mapping, bytes / 2));
+}
+
+TEST_F(SharedMappingTest, SparseSizesThatCannotBe) {
+  EXPECT_THAT(SharedMapping::CreateSparse(0), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(SharedMapping::CreateSparse(std::numeric_limits<size_t>::max() / 2),
+              StatusIs(absl::StatusCode::kResourceExhausted));
+}
+
+TEST_F(SharedMappingTest, DiscardedPagesReadAsZerosInEveryProcess) {
+  const size_t page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  const SharedMapping mapping = Make(4 * page);
+  char* const data = static_cast<char*>(mapping.data());
+  std::memset(data, 'x', mapping.bytes());
+  EXPECT_TRUE(testing::InChild([&] { mapping.Discard(page, 2 * page); }).ok());
+  EXPECT_FALSE(IsResident(mapping, page));
+  EXPECT_EQ(data[page - 1], 'x');
+  EXPECT_EQ(data[page], 0);
+  EXPECT_EQ(data[3 * page - 1], 0);
+  EXPECT_EQ(data[3 * page], 'x');
+}
+
+TEST_F(SharedMappingTest, DiscardLeavesPagesThatAreOnlyPartlyInTheRange) {
+  const size_t page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  const SharedMapping mapping = Make(3 * page);
+  char* const data = static_cast<char*>(mapping.data());
+  std::memset(data, 'x', mapping.bytes());
+  mapping.Discard(1, page - 1);
+  mapping.Discard(page + 1, 2 * page - 2);
+  mapping.Discard(page, 0);
+  for (size_t i = 0; i < mapping.bytes(); ++i) ASSERT_EQ(data[i], 'x') << i;
 }
 
 TEST_F(SharedMappingTest, KeptFromNewChildrenAndTheirCopyUnmapsNothing) {

@@ -29,8 +29,9 @@ MapRun::MapRun(PoolCore& core, TaskFunction function, const MapElements& element
 void MapRun::Run() {
   while (progress_.done < elements_.count) {
     const size_t before = progress_.done;
-    Refill();
-    if (!in_flight_.empty()) {
+    if (options_.interrupt.fired()) {
+      Cancel();
+    } else if (Refill(); !in_flight_.empty()) {
       Await();
       Collect();
     }
@@ -110,7 +111,23 @@ void MapRun::Await() {
   std::vector<PendingTask*> tasks;
   for (size_t i = skipped; i < in_flight_.size() && tasks.size() < PoolCore::kMostAwaited; ++i)
     tasks.push_back(&in_flight_[i]->task);
-  core_.AwaitAny(tasks, os::Deadline::After(absl::InfiniteDuration()));
+  core_.AwaitAny(tasks, os::Deadline::After(absl::InfiniteDuration()), options_.interrupt);
+}
+
+void MapRun::Cancel() {
+  options_.retries = 0;
+  // All before the first is waited for: workers take the others of them meanwhile.
+  for (const std::unique_ptr<Chunk>& chunk : in_flight_) core_.Cancel(chunk->task);
+  while (!in_flight_.empty()) {
+    PendingTask* const first = &in_flight_.front()->task;
+    core_.AwaitAny({&first, 1}, os::Deadline::After(absl::InfiniteDuration()));
+    Collect();
+  }
+  const absl::Status cancelled = absl::CancelledError("the Map was interrupted");
+  for (const Range& range : again_) Fail(range, cancelled);
+  again_.clear();
+  Fail({next_, elements_.count, 0}, cancelled);
+  next_ = elements_.count;
 }
 
 void MapRun::Collect() {

@@ -55,6 +55,8 @@ class MapRun {
   void CutToBytes(Range& range, size_t& bytes);
   absl::Status Submit(const Range& range, size_t bytes);
   void Await();
+  // Ends what runs, and gives up the rest.
+  void Cancel();
   void Collect();
   void Collect(const Range& range, const TaskOutcome& outcome);
   void Deliver(size_t element, const ItemResult& result);

@@ -1,6 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <atomic>
+#include <cstdint>
 #include <ranges>
 #include <string>
 #include <string_view>
@@ -11,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "ko/os/futex.h"
 #include "ko/pool/pool_options.h"
 #include "ko/pool/process_pool.h"
 #include "ko/testing/leaks.h"
@@ -33,6 +37,29 @@ absl::StatusOr<int> RefuseOdd(int x) {
   return x;
 }
 void Nothing(int) {}
+// Tells that it runs, by a byte.
+void SaySleepForEver(int fd, int) {
+  (void)!::write(fd, "!", 1);
+  for (;;) ::pause();
+}
+
+// On which tasks tell that they run. It is made before the pool.
+class Pipe {
+ public:
+  Pipe() { EXPECT_EQ(::pipe(fds_), 0); }
+  ~Pipe() {
+    ::close(fds_[0]);
+    ::close(fds_[1]);
+  }
+  int in() const { return fds_[1]; }
+  void Await() {
+    char byte;
+    EXPECT_EQ(::read(fds_[0], &byte, 1), 1);
+  }
+
+ private:
+  int fds_[2];
+};
 
 class MapTest : public testing::LeakCheckedTest {
  protected:
@@ -127,6 +154,57 @@ TEST_F(MapTest, SeveralRunInAPoolWithLittleRoom) {
     });
   }
   for (std::thread& thread : threads) thread.join();
+}
+
+TEST_F(MapTest, AnInterruptCancelsWhatRunsAndWhatIsLeft) {
+  Pipe running;
+  ProcessPool pool = Make();
+  std::atomic<uint32_t> word = 0;
+  std::thread interrupter([&] {
+    running.Await();
+    word.store(1);
+    os::FutexWake(word, os::FutexScope::kPrivate, 1);
+  });
+  const std::vector<std::pair<int, int>> elements(200, {running.in(), 1});
+  size_t done = 0;
+  const auto results = pool.Map<&SaySleepForEver>(
+      elements,
+      {.retries = 3, .chunk = 3, .interrupt = {.word = &word}, .progress = [&](const MapProgress& p) {
+         done = p.done;
+       }});
+  interrupter.join();
+  ASSERT_EQ(results.size(), 200u);
+  EXPECT_THAT(results, ::testing::Each(StatusIs(absl::StatusCode::kCancelled)));
+  EXPECT_EQ(done, 200u);
+  EXPECT_THAT(pool.Map<&Double>(std::vector<int>{1, 2}),
+              ::testing::ElementsAre(IsOkAndHolds(2), IsOkAndHolds(4)));
+}
+
+TEST_F(MapTest, AnInterruptFromProgressKeepsWhatIsDone) {
+  ProcessPool pool = Make();
+  std::atomic<uint32_t> word = 0;
+  const auto results = pool.Map<&Double>(
+      std::views::iota(0, 5000),
+      {.chunk = 1, .interrupt = {.word = &word}, .progress = [&](const MapProgress&) { word.store(1); }});
+  ASSERT_EQ(results.size(), 5000u);
+  int done = 0;
+  for (int i = 0; i < 5000; ++i) {
+    if (results[i].ok()) {
+      ++done;
+      EXPECT_THAT(results[i], IsOkAndHolds(2 * i));
+    } else {
+      ASSERT_THAT(results[i], StatusIs(absl::StatusCode::kCancelled));
+    }
+  }
+  EXPECT_GE(done, 1);
+  EXPECT_LT(done, 5000);
+}
+
+TEST_F(MapTest, OneThatIsInterruptedBeforeItBeginsRunsNothing) {
+  ProcessPool pool = Make();
+  const std::atomic<uint32_t> word = 1;
+  EXPECT_THAT(pool.Map<&Double>(std::vector<int>{1, 2}, {.interrupt = {.word = &word}}),
+              ::testing::Each(StatusIs(absl::StatusCode::kCancelled)));
 }
 
 TEST_F(MapTest, AfterFinishEachElementSaysSo) {

@@ -326,7 +326,8 @@ bool PoolCore::MaySpin(const PendingTask& task) const {
          !header.looking.Empty(workers);
 }
 
-bool PoolCore::AwaitAny(absl::Span<PendingTask* const> tasks, const os::Deadline& deadline) {
+bool PoolCore::AwaitAny(absl::Span<PendingTask* const> tasks, const os::Deadline& deadline,
+                        const Interrupt& interrupt) {
   tasks = tasks.first(std::min(tasks.size(), kMostAwaited));
   const auto any_done = [&] {
     return std::any_of(tasks.begin(), tasks.end(), [this](const PendingTask* task) { return IsDone(*task); });
@@ -335,7 +336,7 @@ bool PoolCore::AwaitAny(absl::Span<PendingTask* const> tasks, const os::Deadline
   if (!CheckProcess().ok()) return false;
   if (!deadline.expired() && MaySpin(*tasks.front()) && SpinUntil(any_done)) return true;
   while (!any_done()) {
-    if (deadline.expired()) return false;
+    if (interrupt.fired() || deadline.expired()) return false;
     os::FutexWaitList waits;
     bool changed = false;
     for (const PendingTask* task : tasks) {
@@ -358,6 +359,7 @@ bool PoolCore::AwaitAny(absl::Span<PendingTask* const> tasks, const os::Deadline
       Fail();
       continue;
     }
+    if (interrupt.word != nullptr) waits.Add(*interrupt.word, interrupt.expected, os::FutexScope::kPrivate);
     waits.Sleep(deadline);
   }
   return true;

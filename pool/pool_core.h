@@ -20,6 +20,7 @@
 #include "ko/os/deadline.h"
 #include "ko/os/event_fd.h"
 #include "ko/os/futex.h"
+#include "ko/os/interrupt.h"
 #include "ko/pool/pool_options.h"
 #include "ko/pool/pool_segment.h"
 #include "ko/pool/task_queue.h"
@@ -65,9 +66,11 @@ class PoolCore {
 
   // Whether it has an outcome.
   bool IsDone(const PendingTask& task) const;
-  // Sleeps until one of them has; false when the deadline is over. At most kMostAwaited are looked at.
-  static constexpr size_t kMostAwaited = os::FutexWaitList::kCapacity - 1;
-  bool AwaitAny(absl::Span<PendingTask* const> tasks, const os::Deadline& deadline);
+  // Sleeps until one of them has; false when the deadline is over or the interrupt has fired. At most kMostAwaited are looked at.
+  // Beside the supervisor and the interrupt.
+  static constexpr size_t kMostAwaited = os::FutexWaitList::kCapacity - 2;
+  bool AwaitAny(absl::Span<PendingTask* const> tasks, const os::Deadline& deadline,
+                const Interrupt& interrupt = {});
 
   // Of one that is done: hands its outcome to `use` and forgets it.
   void Take(PendingTask& task, absl::FunctionRef<void(const TaskOutcome&)> use);

@@ -6,6 +6,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "ko/os/interrupt.h"
 
 namespace ko {
 
@@ -58,6 +59,10 @@ struct MapOptions {
 
   // How many elements are handed to a worker at once. 0: the pool chooses, by how long they take.
   size_t chunk = 0;
+
+  // Ends the Map early: elements that are not done are Cancelled, those that run are ended with their workers. It does not
+  // end the wait for room in a pool that others have filled.
+  Interrupt interrupt = {};
 
   // Called in the caller's thread whenever some elements are done.
   absl::AnyInvocable<void(const MapProgress&)> progress = nullptr;

@@ -16,10 +16,12 @@
 #include <utility>
 #include <vector>
 
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "ko/pool/pool_options.h"
 #include "ko/testing/in_child.h"
 #include "ko/testing/leaks.h"
+#include "ko/testing/process_state.h"
 #include "ko/testing/status_matchers.h"
 
 namespace ko {
@@ -271,6 +273,34 @@ TEST_F(ProcessPoolTest, WhatWarmUpLoadsTheWorkersHave) {
 TEST_F(ProcessPoolTest, AWarmUpThatFailsIsTheErrorOfCreate) {
   EXPECT_THAT(ProcessPool::Create({.warm_up = [] { return absl::NotFoundError("no model"); }}),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("no model")));
+}
+
+// Whoever polls wakes up, which the counters of context switches tell: where none of them moves, nobody made a call.
+TEST_F(ProcessPoolTest, AnIdlePoolSleepsWithoutWakingUp) {
+  ProcessPool pool = Make({.workers = 3});
+  for (int i = 0; i < 100; ++i) EXPECT_THAT(pool.Submit<&Add>(i, 1).Get(), IsOkAndHolds(i + 1));
+  std::vector<pid_t> pids = pool.WorkerPids();
+  ASSERT_EQ(pids.size(), 3u);
+  pids.push_back(pool.supervisor_pid());
+  const auto activity = [&pids] {
+    std::vector<std::string> lines;
+    for (const pid_t pid : pids) {
+      EXPECT_TRUE(testing::AwaitState(pid, 'S'));
+      lines.push_back(testing::StatusLine(pid, "voluntary_ctxt_switches"));
+      lines.push_back(testing::StatusLine(pid, "nonvoluntary_ctxt_switches"));
+    }
+    return lines;
+  };
+  // They go to sleep at their own time; from some time on all stay there. The test's time limit ends a pool that polls.
+  for (std::vector<std::string> before = activity();;) {
+    absl::SleepFor(absl::Milliseconds(500));
+    std::vector<std::string> after = activity();
+    ASSERT_EQ(after.size(), 8u);
+    ASSERT_FALSE(after.front().empty());
+    if (after == before) break;
+    before = std::move(after);
+  }
+  EXPECT_THAT(pool.Submit<&Add>(1, 1).Get(), IsOkAndHolds(2));
 }
 
 TEST_F(ProcessPoolTest, FinishWaitsForAllTasks) {

@@ -22,6 +22,8 @@ void ChildReport::Write(Kind kind, int32_t code, std::string_view text) {
 }
 
 ExitStatus ChildReport::Complete(ExitStatus status) const {
+  // Nothing is reported then, and a page that nobody has touched costs no memory.
+  if (status.ok()) return status;
   const uint32_t kind = kind_.load(std::memory_order_acquire);  // pairs with the store in Write
   if (kind == kNothing) return status;
   std::string text(text_, std::min<size_t>(text_bytes_, kTextBytes));
