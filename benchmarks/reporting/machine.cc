@@ -6,6 +6,7 @@
 #include <fstream>
 #include <string>
 
+#include "absl/base/config.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 
@@ -40,6 +41,9 @@ Json::Object DescribeMachine() {
       {"build", "not optimized: the figures say little; use -c opt"},
 #endif
       {"C library", absl::StrCat("glibc ", ::gnu_get_libc_version())},
+#if defined(ABSL_LTS_RELEASE_VERSION)
+      {"Abseil", absl::StrCat(ABSL_LTS_RELEASE_VERSION, ".", ABSL_LTS_RELEASE_PATCH_LEVEL)},
+#endif
   };
 }
 

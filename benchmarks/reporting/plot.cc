@@ -107,7 +107,8 @@ std::string BarScript(const Table& table, const Table::Row& row, const std::stri
 
 std::vector<Plot> MakePlots(const Table& table, const std::string& id) {
   std::vector<Plot> plots;
-  if (table.rows.empty()) return plots;
+  // A counter is often 0, which no scale by powers has.
+  if (table.rows.empty() || table.subject.shows == Subject::Shows::kCounter) return plots;
   // Where the axis stands among the parameters, if it does in all rows and has more than one place.
   std::optional<size_t> axis;
   for (size_t i = 0; i < table.rows[0].parameters.size(); ++i) {

@@ -13,7 +13,7 @@ namespace ko::benchmarks {
 struct Table {
   struct Cell {
     bool present = false;
-    double median = 0;  // nanoseconds, or items a second
+    double median = 0;  // nanoseconds, items a second, or the counter
     double spread = 0;  // see Spread
     double ratio = 0;   // to the baseline: how many times as long, or as many; 0 where there is none
   };
