@@ -22,5 +22,17 @@ TEST(MachineTest, NamesWhatFiguresDependOn) {
   }
 }
 
+Json Context(double load, double processors) {
+  return Json(Json::Object{{"num_cpus", processors}, {"load_avg", Json::Array{load, 0.0, 0.0}}});
+}
+
+TEST(MachineTest, ABusyMachineIsTold) {
+  EXPECT_EQ(BusyNote(Context(0.3, 2)), "");
+  EXPECT_EQ(BusyNote(Context(1, 2)), "");
+  EXPECT_THAT(BusyNote(Context(48.93, 2)), HasSubstr("a load of 48.9 on 2 processors"));
+  EXPECT_EQ(BusyNote(Json()), "");
+  EXPECT_EQ(BusyNote(Context(5, 0)), "");
+}
+
 }  // namespace
 }  // namespace ko::benchmarks

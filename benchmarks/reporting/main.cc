@@ -136,6 +136,11 @@ absl::StatusOr<Json> Measure() {
   return Merge(reports, context);
 }
 
+std::string NotMeasuredNote(const Json& context) {
+  const std::string_view failures = context["not measured"].text();
+  return failures.empty() ? "" : absl::StrCat("Not measured in full: ", failures, ".");
+}
+
 Page MakePage(const Json& report, const Measurements& measurements) {
   Page page{.context = report["context"].members(), .sections = {}, .verdicts = {}, .note = ""};
   const absl::StatusOr<std::string> gnuplot = GnuplotVersion();
@@ -144,8 +149,8 @@ Page MakePage(const Json& report, const Measurements& measurements) {
   } else {
     page.note = "There are no plots: gnuplot is not installed where this was made.";
   }
-  if (const std::string_view failures = report["context"]["not measured"].text(); !failures.empty()) {
-    absl::StrAppend(&page.note, page.note.empty() ? "" : " ", "Not measured in full: ", failures, ".");
+  for (const std::string& sentence : {BusyNote(report["context"]), NotMeasuredNote(report["context"])}) {
+    if (!sentence.empty()) absl::StrAppend(&page.note, page.note.empty() ? "" : " ", sentence);
   }
   for (Table& table : MakeTables(measurements)) {
     Section section{.table = std::move(table), .drawings = {}};

@@ -29,10 +29,10 @@ std::string Quoted(std::string_view text) {
 std::string Preamble(const std::string& id, const Subject& subject) {
   const bool shows_items = subject.shows == Subject::Shows::kItems;
   return absl::StrCat(
-      "set terminal svg size 720,400 dynamic font 'sans-serif,13' name ", Quoted(id),
+      "set terminal svg size 640,420 dynamic font 'sans-serif,13' name ", Quoted(id),
       "\nset termoption noenhanced\n"
       "set border 3 linecolor '#888888'\nset grid ytics linecolor '#CCCCCC' linewidth 0.5\n"
-      "set tics nomirror textcolor '#444444'\nset key outside right center textcolor '#444444'\n"
+      "set tics nomirror textcolor '#444444'\nset key outside bottom center horizontal textcolor '#444444'\n"
       "set logscale y\nset format y '%.0s ",
       shows_items ? "%c/s'\n" : "%cs'\n");
 }
@@ -42,45 +42,53 @@ double Figure(const Table& table, const Table::Cell& cell) {
   return table.subject.shows == Subject::Shows::kItems ? cell.median : cell.median / 1e9;
 }
 
+// Empty where nothing was measured.
 std::string LineScript(const Table& table, const std::vector<const Table::Row*>& rows, size_t axis,
                        const std::string& id) {
   std::string script = Preamble(id, table.subject);
   std::string data, curves;
-  double least = 1;
+  std::vector<double> xs;
   size_t count = 0;
   for (size_t i = 0; i < table.contenders.size(); ++i) {
     std::string points;
     for (const Table::Row* row : rows) {
       if (!row->cells[i].present) continue;
       const double x = row->parameters[axis].second;
-      least = std::min(least, x);
+      xs.push_back(x);
       absl::StrAppendFormat(&points, "%.17g %.17g\n", x, Figure(table, row->cells[i]));
     }
     if (points.empty()) continue;
     absl::StrAppend(&data, "$d", i, " << EOD\n", points, "EOD\n");
-    const bool is_ours = i == 0;
+    // The first is what the plot is about.
     absl::StrAppend(&curves, count++ > 0 ? ", " : "plot ", "$d", i, " with linespoints linecolor '",
-                    kColours[i % std::size(kColours)], "' linewidth ", is_ours ? 3 : 1.5,
-                    " pointtype 7 pointsize ", is_ours ? 0.6 : 0.4, " title ", Quoted(table.contenders[i]));
+                    kColours[i % std::size(kColours)], "' linewidth ",
+                    i == 0                        ? 3.5
+                    : IsOurs(table.contenders[i]) ? 2.5
+                                                  : 1.2,
+                    " pointtype 7 pointsize ", i == 0 ? 0.7 : 0.4, " title ", Quoted(table.contenders[i]));
   }
+  if (curves.empty()) return "";
   absl::StrAppend(&script, "set xlabel ", Quoted(table.subject.x_title), " textcolor '#444444'\n");
-  // A scale by powers has no 0.
-  absl::StrAppend(&script,
-                  least > 0 ? "set logscale x\n" : "set nonlinear x via log10(x+1) inverse 10**x-1\n");
-  absl::StrAppend(&script, "set xtics (");
-  std::vector<double> xs;
-  for (const Table::Row* row : rows) xs.push_back(row->parameters[axis].second);
   std::sort(xs.begin(), xs.end());
   xs.erase(std::unique(xs.begin(), xs.end()), xs.end());
+  if (xs.front() > 0 || xs.size() == 1) {
+    absl::StrAppend(&script, "set logscale x\n");
+  } else {
+    // A scale by powers has no 0: it stands one step below the least.
+    const double shift = xs[1] / 4;
+    absl::StrAppendFormat(&script, "set nonlinear x via log10(x+%g) inverse 10**x-%g\n", shift, shift);
+  }
+  absl::StrAppend(&script, "set xtics (");
   for (size_t i = 0; i < xs.size(); ++i)
-    absl::StrAppendFormat(&script, "%s'%g' %g", i > 0 ? ", " : "", xs[i], xs[i]);
+    absl::StrAppendFormat(&script, "%s'%s' %g", i > 0 ? ", " : "", FormatNumber(xs[i]), xs[i]);
   return absl::StrCat(script, ")\n", data, curves, "\n");
 }
 
+// The same.
 std::string BarScript(const Table& table, const Table::Row& row, const std::string& id) {
   std::string script = Preamble(id, table.subject);
   absl::StrAppend(&script,
-                  "unset key\nset style fill solid 0.85 noborder\n"
+                  "unset key\nunset ytics\nset border 1\nset style fill solid 0.85 noborder\n"
                   "set boxwidth 0.6\n");
   std::string data, labels;
   double least = 0;
@@ -95,6 +103,7 @@ std::string BarScript(const Table& table, const Table::Row& row, const std::stri
     absl::StrAppend(&labels, bar > 0 ? ", " : "", Quoted(table.contenders[i]), " ", bar);
     ++bar;
   }
+  if (bar == 0) return "";
   absl::StrAppendFormat(&script, "set xrange [-0.6:%g]\nset yrange [%g:]\nset xtics (%s)\n", bar - 0.4,
                         least / 3, labels);
   absl::StrAppend(&script, "$d << EOD\n", data,
@@ -129,7 +138,7 @@ std::vector<Plot> MakePlots(const Table& table, const std::string& id) {
       plot.title = FormatParameters(rows[0]->parameters);
       plot.script = BarScript(table, *rows[0], plot_id);
     }
-    plots.push_back(std::move(plot));
+    if (!plot.script.empty()) plots.push_back(std::move(plot));
   }
   return plots;
 }

@@ -45,7 +45,7 @@ TEST(PlotTest, NoMemoryAtAllHasAPlaceOnTheAxisOfPowers) {
   const std::vector<Plot> plots =
       Plots("ForkWait", {"ForkWait/ko/rss_mb:0", "ForkWait/ko/rss_mb:1024", "ForkWait/raw_fork/rss_mb:0"});
   ASSERT_EQ(plots.size(), 1u);
-  EXPECT_THAT(plots[0].script, HasSubstr("set nonlinear x"));
+  EXPECT_THAT(plots[0].script, HasSubstr("set nonlinear x via log10(x+256) inverse 10**x-256\n"));
   EXPECT_THAT(plots[0].script, HasSubstr("'0' 0"));
 }
 
@@ -53,7 +53,7 @@ TEST(PlotTest, OurLineIsTheFirstAndTheThickest) {
   const std::vector<Plot> plots = Plots("ForkWait", {"ForkWait/a/rss_mb:1", "ForkWait/a/rss_mb:2",
                                                      "ForkWait/ko/rss_mb:1", "ForkWait/ko/rss_mb:2"});
   ASSERT_EQ(plots.size(), 1u);
-  EXPECT_THAT(plots[0].script, HasSubstr("plot $d0 with linespoints linecolor '#D55E00' linewidth 3"));
+  EXPECT_THAT(plots[0].script, HasSubstr("plot $d0 with linespoints linecolor '#D55E00' linewidth 3.5"));
 }
 
 TEST(PlotTest, WithoutAnAxisThereAreBars) {
@@ -89,6 +89,17 @@ TEST(PlotTest, EveryPlotThatTheProjectPromisesHasItsAxis) {
 TEST(PlotTest, ACounterAndAnEmptyTableAreNotDrawn) {
   EXPECT_TRUE(Plots("IdleWakeups", {"IdleWakeups/ko/children:10"}).empty());
   EXPECT_TRUE(MakePlots(Table(), "id").empty());
+}
+
+TEST(PlotTest, WhatWasNotMeasuredIsNotDrawn) {
+  // A subject of items, of benchmarks that count none.
+  const auto plots = [](const std::vector<std::string>& names) {
+    Measurements measurements;
+    for (const std::string& name : names) measurements[BenchmarkName::Parse(name)] = {{1000}};
+    return MakePlots(MakeTables(measurements)[0], "id");
+  };
+  EXPECT_TRUE(plots({"Channel/ko/bytes:8/pairs:1", "Channel/ko/bytes:64/pairs:1"}).empty());
+  EXPECT_TRUE(plots({"Channel/ko/bytes:8/pairs:1"}).empty());
 }
 
 TEST(PlotTest, NamesCannotLeaveTheirQuotes) {

@@ -20,6 +20,10 @@ const std::vector<Subject>& All() {
       {"RoundTrip", "A word to another process and its answer",
        "With idle_us:0 both are busy with nothing else; else both have been asleep for so many microseconds.",
        "futex", "", "", kTime},
+      {"Latency", "Latency, by the load",
+       "The median time from when a message of 8 bytes was due until it is received, at so many messages a "
+       "second; who cannot keep up has them wait.",
+       "pipe", "per_second", "messages a second", kTime},
       {"Lock", "A lock, alone", "Acquired and released by one process, with nobody else about.",
        "pthread_robust", "", "", kTime},
       {"LockContended", "A lock, fought for",
@@ -56,10 +60,6 @@ const std::vector<Subject>& All() {
       {"IdleWakeups", "A manager whose children do nothing",
        "How often a manager of so many children that do nothing runs in two seconds.", "", "", "", kCounter,
        "wakeups"},
-      {"Latency", "Latency, by the load",
-       "The median time from when a message of 8 bytes was due until it is received, at so many messages a "
-       "second; who cannot keep up has them wait.",
-       "pipe", "per_second", "messages a second", kTime},
       {"Queue", "Jobs through a broker",
        "Jobs are published, received and acknowledged; a broker's confirmations are waited for.", "bare",
        "bytes", "bytes in a job", kItems},

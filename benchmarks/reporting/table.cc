@@ -39,7 +39,7 @@ Table MakeTable(const Subject& subject, const std::map<BenchmarkName, const Meas
     if (is_new) table.rows.push_back({name.parameters, {}});
   }
   const auto order = [&subject](const std::string& contender) {
-    return IsOurs(contender) ? 0 : contender == subject.baseline ? 1 : 2;
+    return contender == "ko" ? 0 : IsOurs(contender) ? 1 : contender == subject.baseline ? 2 : 3;
   };
   std::stable_sort(table.contenders.begin(), table.contenders.end(),
                    [&](const std::string& a, const std::string& b) { return order(a) < order(b); });

@@ -22,7 +22,7 @@ struct Table {
     std::vector<Cell> cells;  // as the contenders
   };
   Subject subject;
-  std::vector<std::string> contenders;  // ours first, then the baseline
+  std::vector<std::string> contenders;  // ko, what else is ours, the baseline, others
   std::vector<Row> rows;
 };
 
