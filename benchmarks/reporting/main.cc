@@ -34,7 +34,8 @@
 
 ABSL_FLAG(std::string, out, "", "the folder for report.json, report.md and report.html; it is made");
 ABSL_FLAG(bool, quick, false, "fewer and shorter repetitions: a look, no proof");
-ABSL_FLAG(int, rounds, 0, "how often everything is repeated; 0: 7, or 3 if quick");
+ABSL_FLAG(int, rounds, 0,
+          "how often everything is repeated; 0: 7, or 4 if quick; with fewer no difference is beyond chance");
 ABSL_FLAG(double, min_time, 0, "the seconds for each benchmark in each round; 0: 0.2, or 0.02 if quick");
 ABSL_FLAG(std::string, only, "", "a regular expression: only benchmarks whose names it matches");
 ABSL_FLAG(std::string, from, "", "a report.json: nothing is run, its pages are made anew");
@@ -105,7 +106,7 @@ absl::StatusOr<Json> Measure() {
   if (options.rounds < 0 || options.min_time_seconds < 0) {
     return absl::InvalidArgumentError("--rounds and --min_time are not negative");
   }
-  if (options.rounds == 0) options.rounds = quick ? 3 : 7;
+  if (options.rounds == 0) options.rounds = quick ? 4 : 7;
   if (options.min_time_seconds == 0) options.min_time_seconds = quick ? 0.02 : 0.2;
   absl::StatusOr<SignalDispatcher> signals = SignalDispatcher::Create();
   if (!signals.ok()) return signals.status();
