@@ -21,6 +21,9 @@ namespace {
 constexpr const char* kColours[] = {"#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00",
                                     "#56B4E9", "#666666", "#999933", "#882255", "#332288"};
 
+// Of a bar, in bytes: longer ones would lie on each other.
+constexpr size_t kShortLabel = 14;
+
 // In a gnuplot string.
 std::string Quoted(std::string_view text) {
   return absl::StrCat("'", absl::StrReplaceAll(text, {{"'", "''"}, {"\n", " "}}), "'");
@@ -68,7 +71,8 @@ std::string LineScript(const Table& table, const std::vector<const Table::Row*>&
                     " pointtype 7 pointsize ", i == 0 ? 0.7 : 0.4, " title ", Quoted(table.contenders[i]));
   }
   if (curves.empty()) return "";
-  absl::StrAppend(&script, "set xlabel ", Quoted(table.subject.x_title), " textcolor '#444444'\n");
+  absl::StrAppend(&script, "set xlabel ", Quoted(table.subject.x_title),
+                  " textcolor '#444444' offset 0,0.4\n");
   std::sort(xs.begin(), xs.end());
   xs.erase(std::unique(xs.begin(), xs.end()), xs.end());
   if (xs.front() > 0 || xs.size() == 1) {
@@ -78,7 +82,8 @@ std::string LineScript(const Table& table, const std::vector<const Table::Row*>&
     const double shift = xs[1] / 4;
     absl::StrAppendFormat(&script, "set nonlinear x via log10(x+%g) inverse 10**x-%g\n", shift, shift);
   }
-  absl::StrAppend(&script, "set xtics (");
+  // A little more than the last, whose place is no round number on that scale.
+  absl::StrAppendFormat(&script, "set xrange [%g:%g]\nset xtics (", xs.front(), xs.back() * 1.05);
   for (size_t i = 0; i < xs.size(); ++i)
     absl::StrAppendFormat(&script, "%s'%s' %g", i > 0 ? ", " : "", FormatNumber(xs[i]), xs[i]);
   return absl::StrCat(script, ")\n", data, curves, "\n");
@@ -92,11 +97,15 @@ std::string BarScript(const Table& table, const Table::Row& row, const std::stri
                   "set boxwidth 0.6\n");
   std::string data, labels;
   double least = 0;
+  double most = 0;
+  size_t longest = 0;
   int bar = 0;
   for (size_t i = 0; i < table.contenders.size(); ++i) {
     if (!row.cells[i].present || row.cells[i].median <= 0) continue;
     const double figure = Figure(table, row.cells[i]);
     least = bar == 0 ? figure : std::min(least, figure);
+    most = std::max(most, figure);
+    longest = std::max(longest, table.contenders[i].size());
     absl::StrAppendFormat(&data, "%d %.17g %d \"%s\"\n", bar, figure,
                           std::stoi(kColours[i % std::size(kColours)] + 1, nullptr, 16),
                           FormatFigure(table.subject, row.cells[i].median));
@@ -104,8 +113,8 @@ std::string BarScript(const Table& table, const Table::Row& row, const std::stri
     ++bar;
   }
   if (bar == 0) return "";
-  absl::StrAppendFormat(&script, "set xrange [-0.6:%g]\nset yrange [%g:]\nset xtics (%s)\n", bar - 0.4,
-                        least / 3, labels);
+  absl::StrAppendFormat(&script, "set xrange [-0.6:%g]\nset yrange [%g:%g]\nset xtics %s(%s)\n", bar - 0.4,
+                        least / 3, most * 2, longest > kShortLabel ? "rotate by 20 right " : "", labels);
   absl::StrAppend(&script, "$d << EOD\n", data,
                   "EOD\nplot $d using 1:2:3 with boxes linecolor rgb variable, "
                   "$d using 1:2:4 with labels offset 0,0.7 textcolor '#444444'\n");
