@@ -113,6 +113,8 @@ std::string BarScript(const Table& table, const Table::Row& row, const std::stri
     ++bar;
   }
   if (bar == 0) return "";
+  // Long ones stand aslant, the first of them beyond the axis.
+  if (longest > kShortLabel) absl::StrAppend(&script, "set lmargin 18\n");
   absl::StrAppendFormat(&script, "set xrange [-0.6:%g]\nset yrange [%g:%g]\nset xtics %s(%s)\n", bar - 0.4,
                         least / 3, most * 2, longest > kShortLabel ? "rotate by 20 right " : "", labels);
   absl::StrAppend(&script, "$d << EOD\n", data,
