@@ -16,7 +16,16 @@
 
 #include "benchmark/benchmark.h"
 #include "ko/benchmarks/ballast.h"
+#include "ko/benchmarks/python.h"
 #include "ko/ko.h"
+
+// Its first version: it is all headers, the second needs a library that is built.
+#if __has_include(<boost/process/v1/child.hpp>)
+#define KO_HAS_BOOST_PROCESS 1
+#define BOOST_PROCESS_USE_STD_FS 1
+#include <boost/process/v1/child.hpp>
+#include <boost/version.hpp>
+#endif
 
 namespace {
 
@@ -95,6 +104,36 @@ void KoExec(benchmark::State& state) {
   for (auto _ : state) {
     absl::StatusOr<ko::Child> child = ko::Exec(command);
     Check(state, child.ok() && child->Wait().value_or(ko::ExitStatus::Unknown()).ok());
+  }
+}
+
+#ifdef KO_HAS_BOOST_PROCESS
+void BoostProcess(benchmark::State& state) {
+  const Ballast ballast(state.range(0));
+  for (auto _ : state) {
+    boost::process::v1::child child("/bin/true");
+    child.wait();
+    Check(state, child.exit_code() == 0);
+  }
+}
+#endif
+
+// multiprocessing.Process as its documentation shows it.
+void Python(benchmark::State& state) {
+  for (auto _ : state) {
+    const double seconds = ko::benchmarks::PythonSeconds(
+        "import multiprocessing, sys, time\n"
+        "context = multiprocessing.get_context(\"fork\")\n"
+        "def seven(): sys.exit(7)\n"
+        "start = time.perf_counter()\n"
+        "for _ in range(100):\n"
+        "  child = context.Process(target=seven)\n"
+        "  child.start()\n"
+        "  child.join()\n"
+        "  if child.exitcode != 7: sys.exit(1)\n"
+        "print((time.perf_counter() - start) / 100)\n");
+    Check(state, seconds > 0);
+    state.SetIterationTime(seconds);
   }
 }
 
@@ -184,6 +223,19 @@ int main(int argc, char** argv) {
   RegisterWait("vfork_exec", VforkExec);
   RegisterWait("posix_spawn", PosixSpawn);
   RegisterWait("ko_exec", KoExec);
+#ifdef KO_HAS_BOOST_PROCESS
+  benchmark::AddCustomContext("Boost", BOOST_LIB_VERSION);
+  RegisterWait("boost_process", BoostProcess);
+#endif
+  if (const std::string python = ko::benchmarks::PythonVersion(); !python.empty()) {
+    benchmark::AddCustomContext("Python", python);
+    benchmark::RegisterBenchmark("ForkWait/python", Python)
+        ->Unit(benchmark::kMicrosecond)
+        ->ArgName("rss_mb")
+        ->Arg(0)
+        ->Iterations(1)
+        ->UseManualTime();
+  }
   RegisterBody("raw_fork", RawForkBody);
   RegisterBody("ko", KoBody);
   RegisterBody("fork_server", [&](benchmark::State& state) { ForkServerBody(state, server); });

@@ -3,14 +3,18 @@
 //
 // Each contender has room for as many messages, where its kernel object lets it. raw_ring knows one sender, one receiver,
 // no sleep and no death: what moving a message costs at all.
+//
+// Latency: from the time at which a message of 8 bytes was due until it is received, at so many messages a second.
 
 #include <fcntl.h>
 #include <mqueue.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -249,6 +253,57 @@ void Channel(benchmark::State& state) {
                           static_cast<int64_t>(received_elsewhere->load() - elsewhere_before));
 }
 
+int64_t NowNanoseconds() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
+
+// Messages become due at a fixed rate, whether or not the ones before have come through: who cannot keep up has them wait.
+template <template <size_t> class Contender>
+void Latency(benchmark::State& state) {
+  const auto channel = std::make_unique<Contender<8>>();
+  const int64_t period = 1'000'000'000 / state.range(0);
+  Message<8> message = {};  // when it was due; each process has its own
+  int64_t due = NowNanoseconds();
+  const Beside sender([&] {
+    due += period;
+    // Sleeping ends late, so the last of it is spent looking at the clock.
+    if (const int64_t left = due - NowNanoseconds(); left > 200'000) {
+      const int64_t sleep = left - 150'000;
+      const timespec time = {sleep / 1'000'000'000, sleep % 1'000'000'000};
+      ::nanosleep(&time, nullptr);
+    }
+    while (NowNanoseconds() < due) ko::os::Relax();
+    message.words[0] = static_cast<uint64_t>(due);
+    channel->Send(message);
+  });
+  channel->Receive(message);  // it is there
+  std::vector<double> seconds(std::max<int64_t>(100, state.range(0) / 10));
+  for (auto _ : state) {
+    for (double& latency : seconds) {
+      const uint64_t previous = message.words[0];
+      channel->Receive(message);
+      latency = static_cast<double>(NowNanoseconds() - static_cast<int64_t>(message.words[0])) * 1e-9;
+      if (message.words[0] != previous + static_cast<uint64_t>(period)) {
+        state.SkipWithError("a message is missing");
+      }
+    }
+    // The median: a mean would tell of the few that the machine's other work has held up.
+    std::sort(seconds.begin(), seconds.end());
+    state.SetIterationTime(seconds[seconds.size() / 2]);
+  }
+  state.counters["p99_ns"] = seconds[seconds.size() * 99 / 100] * 1e9;
+}
+
+// One iteration is a tenth of a second of messages.
+template <template <size_t> class Contender>
+void RegisterLatency(const std::string& contender) {
+  for (const int per_second : {1000, 10'000, 100'000, 1'000'000}) {
+    benchmark::RegisterBenchmark(absl::StrCat("Latency/", contender).c_str(), &Latency<Contender>)
+        ->ArgName("per_second")
+        ->Arg(per_second)
+        ->Iterations(1)
+        ->UseManualTime();
+  }
+}
+
 template <template <size_t> class Contender, size_t kBytes>
 void Register(const std::string& contender, int max_pairs) {
   auto* const benchmark =
@@ -272,6 +327,12 @@ void RegisterAll() {
 }
 
 const bool registered = [] {
+  RegisterLatency<Ko>("ko");
+  RegisterLatency<Pipe>("pipe");
+  RegisterLatency<Seqpacket>("seqpacket");
+#ifdef KO_HAS_BOOST
+  RegisterLatency<Boost>("boost");
+#endif
   RegisterAll<8>();
   RegisterAll<64>();
   RegisterAll<1024>();

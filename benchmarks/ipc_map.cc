@@ -1,9 +1,16 @@
 // A map in shared memory: one value read or written, of `keys` keys and `bytes` bytes, in random order.
 //
 // flat_hash_map shares nothing and knows no lock: what a map costs at all. boost is an unordered_map in managed shared
-// memory under an interprocess_mutex, as its documentation builds one.
+// memory under an interprocess_mutex, as its documentation builds one. lmdb is a database in a file in memory that is never
+// synchronized; it reads in one transaction that is renewed for each value, and writes each value in one of its own.
 
+#include <dlfcn.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <cstdint>
+#include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <random>
 #include <string>
@@ -25,6 +32,12 @@
 #include <boost/interprocess/sync/interprocess_mutex.hpp>
 #include <boost/interprocess/sync/scoped_lock.hpp>
 #include <boost/unordered_map.hpp>
+#include <boost/version.hpp>
+#endif
+
+#if __has_include(<lmdb.h>)
+#define KO_HAS_LMDB 1
+#include <lmdb.h>
 #endif
 
 namespace {
@@ -115,6 +128,88 @@ class Boost {
 };
 #endif
 
+#ifdef KO_HAS_LMDB
+// The library's function of that name and type. It is loaded at run time, so that building needs no more than its header.
+template <class Function>
+Function* LmdbFunction(const char* name) {
+  static void* const library = ::dlopen("liblmdb.so.0", RTLD_NOW | RTLD_LOCAL);
+  return library != nullptr ? reinterpret_cast<Function*>(::dlsym(library, name)) : nullptr;
+}
+
+struct LmdbLibrary {
+  decltype(::mdb_version)* version = LmdbFunction<decltype(::mdb_version)>("mdb_version");
+  decltype(::mdb_env_create)* env_create = LmdbFunction<decltype(::mdb_env_create)>("mdb_env_create");
+  decltype(::mdb_env_set_mapsize)* env_set_mapsize =
+      LmdbFunction<decltype(::mdb_env_set_mapsize)>("mdb_env_set_mapsize");
+  decltype(::mdb_env_open)* env_open = LmdbFunction<decltype(::mdb_env_open)>("mdb_env_open");
+  decltype(::mdb_env_close)* env_close = LmdbFunction<decltype(::mdb_env_close)>("mdb_env_close");
+  decltype(::mdb_txn_begin)* txn_begin = LmdbFunction<decltype(::mdb_txn_begin)>("mdb_txn_begin");
+  decltype(::mdb_txn_commit)* txn_commit = LmdbFunction<decltype(::mdb_txn_commit)>("mdb_txn_commit");
+  decltype(::mdb_txn_abort)* txn_abort = LmdbFunction<decltype(::mdb_txn_abort)>("mdb_txn_abort");
+  decltype(::mdb_txn_reset)* txn_reset = LmdbFunction<decltype(::mdb_txn_reset)>("mdb_txn_reset");
+  decltype(::mdb_txn_renew)* txn_renew = LmdbFunction<decltype(::mdb_txn_renew)>("mdb_txn_renew");
+  decltype(::mdb_dbi_open)* dbi_open = LmdbFunction<decltype(::mdb_dbi_open)>("mdb_dbi_open");
+  decltype(::mdb_get)* get = LmdbFunction<decltype(::mdb_get)>("mdb_get");
+  decltype(::mdb_put)* put = LmdbFunction<decltype(::mdb_put)>("mdb_put");
+};
+
+const LmdbLibrary& Lmdb() {
+  static const LmdbLibrary library;
+  return library;
+}
+
+template <size_t kBytes>
+class LmdbMap {
+ public:
+  explicit LmdbMap(size_t keys) {
+    std::string folder = "/dev/shm/ko-benchmark-XXXXXX";
+    if (::mkdtemp(folder.data()) == nullptr) std::abort();
+    Check(Lmdb().env_create(&environment_));
+    Check(Lmdb().env_set_mapsize(environment_, 4 * keys * (kBytes + 200) + (16 << 20)));
+    Check(Lmdb().env_open(environment_, folder.c_str(), MDB_NOSYNC | MDB_WRITEMAP, 0600));
+    for (const char* const file : {"/data.mdb", "/lock.mdb"}) ::unlink((folder + file).c_str());
+    ::rmdir(folder.c_str());  // whatever ends the benchmark, nothing is left
+    MDB_txn* transaction;
+    Check(Lmdb().txn_begin(environment_, nullptr, 0, &transaction));
+    Check(Lmdb().dbi_open(transaction, nullptr, 0, &database_));
+    Check(Lmdb().txn_commit(transaction));
+    Check(Lmdb().txn_begin(environment_, nullptr, MDB_RDONLY, &reader_));
+    Lmdb().txn_reset(reader_);
+  }
+  LmdbMap(const LmdbMap&) = delete;
+  ~LmdbMap() {
+    Lmdb().txn_abort(reader_);
+    Lmdb().env_close(environment_);
+  }
+  void Set(const std::string& key, const Value<kBytes>& value) {
+    MDB_txn* transaction;
+    Check(Lmdb().txn_begin(environment_, nullptr, 0, &transaction));
+    MDB_val name = {key.size(), const_cast<char*>(key.data())};
+    MDB_val data = {sizeof(value), const_cast<Value<kBytes>*>(&value)};
+    Check(Lmdb().put(transaction, database_, &name, &data, 0));
+    Check(Lmdb().txn_commit(transaction));
+  }
+  uint64_t Get(const std::string& key) {
+    Check(Lmdb().txn_renew(reader_));
+    MDB_val name = {key.size(), const_cast<char*>(key.data())};
+    MDB_val data;
+    Check(Lmdb().get(reader_, database_, &name, &data));
+    Value<kBytes> value;
+    std::memcpy(&value, data.mv_data, sizeof(value));
+    Lmdb().txn_reset(reader_);
+    return value.words[kBytes / 8 - 1];
+  }
+
+ private:
+  static void Check(int error) {
+    if (error != 0) std::abort();
+  }
+  MDB_env* environment_ = nullptr;
+  MDB_dbi database_ = 0;
+  MDB_txn* reader_ = nullptr;
+};
+#endif
+
 // The keys in the order in which they are asked for.
 class Keys {
  public:
@@ -136,7 +231,9 @@ class Keys {
 template <class Map, size_t kBytes>
 struct Subject {
   explicit Subject(size_t count) : keys(count), map(count) {
-    for (const std::string& key : keys.all()) map.Set(key, Value<kBytes>{{1}});
+    Value<kBytes> one;
+    std::fill(std::begin(one.words), std::end(one.words), 1);
+    for (const std::string& key : keys.all()) map.Set(key, one);
   }
   Keys keys;
   Map map;
@@ -146,6 +243,9 @@ template <class Map, size_t kBytes>
 void MapGet(benchmark::State& state) {
   Subject<Map, kBytes> subject(state.range(0));
   for (auto _ : state) benchmark::DoNotOptimize(subject.map.Get(subject.keys.Next()));
+  for (const std::string& key : subject.keys.all()) {
+    if (subject.map.Get(key) != 1) state.SkipWithError("a value is not what was written");
+  }
 }
 
 template <class Map, size_t kBytes>
@@ -153,9 +253,12 @@ void MapSet(benchmark::State& state) {
   Subject<Map, kBytes> subject(state.range(0));
   Value<kBytes> value = {};
   for (auto _ : state) {
-    ++value.words[0];
+    ++value.words[kBytes / 8 - 1];
     subject.map.Set(subject.keys.Next(), value);
   }
+  const std::string& last = subject.keys.Next();
+  subject.map.Set(last, value);
+  if (subject.map.Get(last) != value.words[kBytes / 8 - 1]) state.SkipWithError("a value was not written");
 }
 
 template <class Map, size_t kBytes>
@@ -205,7 +308,15 @@ const bool registered = [] {
   RegisterAll<Ko>("ko", true);
   RegisterAll<FlatHashMap>("flat_hash_map", false);
 #ifdef KO_HAS_BOOST
+  benchmark::AddCustomContext("Boost", BOOST_LIB_VERSION);
   RegisterAll<Boost>("boost", true);
+#endif
+#ifdef KO_HAS_LMDB
+  if (Lmdb().version != nullptr) {
+    benchmark::AddCustomContext("LMDB", Lmdb().version(nullptr, nullptr, nullptr));
+    // Alone: an environment belongs to the process that opened it, and is not used after a fork.
+    RegisterAll<LmdbMap>("lmdb", false);
+  }
 #endif
   return true;
 }();

@@ -2,14 +2,17 @@
 
 #include <sched.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <vector>
 
 #include "benchmark/benchmark.h"
+#include "ko/benchmarks/ballast.h"
 #include "ko/benchmarks/beside.h"
 #include "ko/benchmarks/raw_futex.h"
 #include "ko/benchmarks/shared_object.h"
@@ -78,14 +81,29 @@ void ContextSwitch(benchmark::State& state) {
 }
 BENCHMARK(ContextSwitch)->Name("Limits/two_context_switches")->UseRealTime();
 
-void MemoryCopy(benchmark::State& state) {
-  std::vector<char> from(1 << 16, 'x'), to(1 << 16);
+// The fork itself, without the child's life and end, of a process that has touched as much in pages of 4 KiB.
+void PageTables(benchmark::State& state) {
+  const ko::benchmarks::Ballast ballast(256);
+  for (auto _ : state) {
+    const auto begin = std::chrono::steady_clock::now();
+    const pid_t pid = ::fork();
+    if (pid == 0) ::_exit(0);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    state.SetIterationTime(took.count());
+    ::waitpid(pid, nullptr, 0);
+  }
+}
+BENCHMARK(PageTables)->Name("Limits/page_tables_of_256_mib")->UseManualTime();
+
+void MemoryCopy(benchmark::State& state, size_t bytes) {
+  std::vector<char> from(bytes, 'x'), to(bytes);
   for (auto _ : state) {
     std::memcpy(to.data(), from.data(), from.size());
     benchmark::ClobberMemory();
   }
-  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(from.size()));
+  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(bytes));
 }
-BENCHMARK(MemoryCopy)->Name("Limits/copy_of_64_kib");
+BENCHMARK_CAPTURE(MemoryCopy, cached, 1 << 16)->Name("Limits/copy_of_64_kib");
+BENCHMARK_CAPTURE(MemoryCopy, uncached, 1 << 26)->Name("Limits/copy_of_64_mib");
 
 }  // namespace

@@ -27,6 +27,7 @@
 
 #include "benchmark/benchmark.h"
 #include "ko/benchmarks/beside.h"
+#include "ko/benchmarks/python.h"
 #include "ko/ko.h"
 #include "ko/os/shared_mapping.h"
 
@@ -168,29 +169,41 @@ void ThroughputThreadPool(benchmark::State& state) {
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * items.size()));
 }
 
-// A script measures itself: starting an interpreter is not what is compared.
+// In the way of its documentation.
+std::string PythonPool(const std::string& body) {
+  return "import multiprocessing, sys, time\n"
+         "from concurrent.futures import ProcessPoolExecutor\n"
+         "def empty(x): return x\n"
+         "with ProcessPoolExecutor(" +
+         std::to_string(Workers()) +
+         ", multiprocessing.get_context(\"fork\")) as pool:\n"
+         "  list(pool.map(empty, range(100)))\n"
+         "  start = time.perf_counter()\n" +
+         body + "  if results != list(range(len(results))): sys.exit(1)\n";
+}
+
 void ThroughputPython(benchmark::State& state) {
   const std::string script =
-      "import multiprocessing, time\n"
-      "from concurrent.futures import ProcessPoolExecutor\n"
-      "def empty(x): return x\n"
-      "with ProcessPoolExecutor(" +
-      std::to_string(Workers()) +
-      ", multiprocessing.get_context(\"fork\")) as pool:\n"
-      "  list(pool.map(empty, range(100)))\n"
-      "  start = time.perf_counter()\n"
-      "  list(pool.map(empty, range(5000), chunksize=" +
-      std::to_string(state.range(0)) +
-      "))\n"
-      "  print(time.perf_counter() - start)\n";
+      PythonPool("  results = list(pool.map(empty, range(5000), chunksize=" + std::to_string(state.range(0)) +
+                 "))\n"
+                 "  print(time.perf_counter() - start)\n");
   for (auto _ : state) {
-    FILE* const python = ::popen(("python3 -c '" + script + "'").c_str(), "r");
-    double seconds = 0;
-    if (python == nullptr || std::fscanf(python, "%lf", &seconds) != 1) state.SkipWithError("python3 failed");
-    if (python != nullptr) ::pclose(python);
+    const double seconds = ko::benchmarks::PythonSeconds(script);
+    if (seconds <= 0) state.SkipWithError("python3 failed");
     state.SetIterationTime(seconds);
   }
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * 5000));
+}
+
+void RoundTripPython(benchmark::State& state) {
+  const std::string script = PythonPool(
+      "  results = [pool.submit(empty, i).result() for i in range(1000)]\n"
+      "  print((time.perf_counter() - start) / 1000)\n");
+  for (auto _ : state) {
+    const double seconds = ko::benchmarks::PythonSeconds(script);
+    if (seconds <= 0) state.SkipWithError("python3 failed");
+    state.SetIterationTime(seconds);
+  }
 }
 
 void RoundTrips(benchmark::State& state, const std::function<void()>& trip) {
@@ -290,7 +303,14 @@ int main(int argc, char** argv) {
   RegisterChunks("PoolThroughput/ko", ThroughputKo);
   Register("PoolThroughput/ko_submit", ThroughputKoSubmit)->ArgName("chunk")->Arg(1);
   RegisterChunks("PoolThroughput/thread_pool", ThroughputThreadPool);
-  if (std::system("python3 -c 'import concurrent.futures' >/dev/null 2>&1") == 0) {
+  if (const std::string python = ko::benchmarks::PythonVersion(); !python.empty()) {
+    benchmark::AddCustomContext("Python", python);
+    benchmark::RegisterBenchmark("PoolRoundTrip/python", RoundTripPython)
+        ->Unit(benchmark::kMicrosecond)
+        ->UseManualTime()
+        ->Iterations(1)
+        ->ArgName("idle")
+        ->Arg(0);
     benchmark::RegisterBenchmark("PoolThroughput/python", ThroughputPython)
         ->Unit(benchmark::kMicrosecond)
         ->UseManualTime()

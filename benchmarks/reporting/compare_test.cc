@@ -40,6 +40,11 @@ TEST(CompareTest, NoiseIsNotTold) {
   EXPECT_THAT(DescribeChanges(changes, 0.1), Not(HasSubstr("A/ko")));
 }
 
+TEST(CompareTest, FourRepetitionsAreEnoughToTell) {
+  EXPECT_TRUE(IsSlower(Compare(Of("A/ko", {1, 2, 3, 4}), Of("A/ko", {5, 6, 7, 8}))[0], 0.1));
+  EXPECT_FALSE(IsSlower(Compare(Of("A/ko", {1, 2, 3}), Of("A/ko", {5, 6, 7}))[0], 0.1));
+}
+
 TEST(CompareTest, WhatOneDoesNotHaveIsLeftOut) {
   EXPECT_TRUE(Compare(Of("A/ko", {1}), Of("B/ko", {1})).empty());
   EXPECT_TRUE(Compare(Of("A/ko", {0}), Of("A/ko", {1})).empty());

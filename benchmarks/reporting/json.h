@@ -34,6 +34,7 @@ class Json {
   std::string ToString() const;
 
   bool is_array() const { return std::holds_alternative<Array>(value_); }
+  bool is_number() const { return std::holds_alternative<double>(value_); }
   bool is_object() const { return std::holds_alternative<Object>(value_); }
 
   // What another kind of value says: nothing, 0, an empty one.

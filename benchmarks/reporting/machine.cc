@@ -6,7 +6,9 @@
 #include <fstream>
 #include <string>
 
+#include "absl/base/config.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 
 namespace ko::benchmarks {
@@ -40,7 +42,22 @@ Json::Object DescribeMachine() {
       {"build", "not optimized: the figures say little; use -c opt"},
 #endif
       {"C library", absl::StrCat("glibc ", ::gnu_get_libc_version())},
+#if defined(ABSL_LTS_RELEASE_VERSION)
+      {"Abseil", absl::StrCat(ABSL_LTS_RELEASE_VERSION, ".", ABSL_LTS_RELEASE_PATCH_LEVEL)},
+#endif
   };
+}
+
+std::string BusyNote(const Json& context) {
+  const Json::Array& loads = context["load_avg"].items();
+  const double processors = context["num_cpus"].number();
+  // Of the last minute. Half of the machine's processors is what two processes that talk to each other can do without.
+  if (loads.empty() || processors <= 0 || loads[0].number() <= processors / 2) return "";
+  return absl::StrFormat(
+      "The machine had other work when this was begun (a load of %.1f on %.0f processors): single figures "
+      "are "
+      "rough.",
+      loads[0].number(), processors);
 }
 
 }  // namespace ko::benchmarks

@@ -8,27 +8,34 @@
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
 #include "absl/flags/usage_config.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "ko/benchmarks/reporting/compare.h"
+#include "ko/benchmarks/reporting/goals.h"
 #include "ko/benchmarks/reporting/machine.h"
 #include "ko/benchmarks/reporting/measurements.h"
 #include "ko/benchmarks/reporting/pages.h"
 #include "ko/benchmarks/reporting/plot.h"
 #include "ko/benchmarks/reporting/run_benchmarks.h"
+#include "ko/benchmarks/reporting/run_program.h"
 #include "ko/benchmarks/reporting/table.h"
 
 ABSL_FLAG(std::string, out, "", "the folder for report.json, report.md and report.html; it is made");
 ABSL_FLAG(bool, quick, false, "fewer and shorter repetitions: a look, no proof");
-ABSL_FLAG(int, rounds, 0, "how often everything is repeated; 0: 7, or 3 if quick");
+ABSL_FLAG(int, rounds, 0,
+          "how often everything is repeated; 0: 7, or 4 if quick; with fewer no difference is beyond chance");
 ABSL_FLAG(double, min_time, 0, "the seconds for each benchmark in each round; 0: 0.2, or 0.02 if quick");
 ABSL_FLAG(std::string, only, "", "a regular expression: only benchmarks whose names it matches");
 ABSL_FLAG(std::string, from, "", "a report.json: nothing is run, its pages are made anew");
@@ -66,62 +73,85 @@ absl::Status WriteFile(const fs::path& path, const std::string& content) {
 }
 
 // The benchmarks that were built with this program, which Bazel puts beside it.
-std::vector<std::string> FindBinaries() {
-  std::vector<std::string> binaries;
+std::vector<BenchmarkProgram> FindPrograms() {
+  constexpr std::string_view kOfOneProcess[] = {"proctitle", "signals"};
+  std::vector<BenchmarkProgram> programs;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator("benchmarks", error)) {
     const fs::path path = fs::absolute(entry.path());
     if (path.filename().string().starts_with("report")) continue;  // this program, and its test
-    if (fs::is_regular_file(path) && ::access(path.c_str(), X_OK) == 0) binaries.push_back(path);
+    if (fs::is_regular_file(path) && ::access(path.c_str(), X_OK) != 0) continue;
+    programs.push_back({path, absl::c_linear_search(kOfOneProcess, path.filename().string())});
   }
-  std::sort(binaries.begin(), binaries.end());
-  return binaries;
+  absl::c_sort(programs, [](const auto& a, const auto& b) { return a.path < b.path; });
+  return programs;
 }
 
 // One line that is written over on a terminal.
 void TellProgress(const RunProgress& progress) {
   static const bool on_terminal = ::isatty(STDERR_FILENO) != 0;
-  const std::string left =
-      progress.left == absl::InfiniteDuration()
-          ? "the time left is known after the first round"
-          : absl::StrCat("about ", absl::FormatDuration(absl::Ceil(progress.left, absl::Seconds(1))),
-                         " left");
-  absl::FPrintF(stderr, "%sround %d of %d: %s; %s%s", on_terminal ? "\r\033[K" : "", progress.round,
-                progress.rounds, fs::path(progress.binary).filename().string(), left,
+  const std::string left = absl::FormatDuration(absl::Ceil(progress.left, absl::Seconds(1)));
+  absl::FPrintF(stderr, "%sround %d of %d: %s; about %s left%s", on_terminal ? "\r\033[K" : "",
+                progress.round, progress.rounds, fs::path(progress.program).filename().string(), left,
                 on_terminal ? "" : "\n");
 }
 
 absl::StatusOr<Json> Measure() {
   const bool quick = absl::GetFlag(FLAGS_quick);
-  RunOptions options{.binaries = FindBinaries(),
+  RunOptions options{.programs = FindPrograms(),
                      .rounds = absl::GetFlag(FLAGS_rounds),
                      .min_time_seconds = absl::GetFlag(FLAGS_min_time),
                      .filter = absl::GetFlag(FLAGS_only)};
-  if (options.binaries.empty()) return absl::NotFoundError("there are no benchmarks beside this program");
+  if (options.programs.empty()) return absl::NotFoundError("there are no benchmarks beside this program");
   if (options.rounds < 0 || options.min_time_seconds < 0) {
     return absl::InvalidArgumentError("--rounds and --min_time are not negative");
   }
-  if (options.rounds == 0) options.rounds = quick ? 3 : 7;
+  if (options.rounds == 0) options.rounds = quick ? 4 : 7;
   if (options.min_time_seconds == 0) options.min_time_seconds = quick ? 0.02 : 0.2;
   absl::StatusOr<SignalDispatcher> signals = SignalDispatcher::Create();
   if (!signals.ok()) return signals.status();
-  const absl::StatusOr<std::vector<Json>> reports = RunBenchmarks(options, *signals, TellProgress);
+  const absl::StatusOr<BenchmarkRuns> runs = RunBenchmarks(options, *signals, TellProgress);
   if (::isatty(STDERR_FILENO) != 0) absl::FPrintF(stderr, "\r\033[K");
-  if (!reports.ok()) return reports.status();
-  if (reports->empty()) return absl::NotFoundError("no benchmark has a name that --only matches");
+  if (!runs.ok()) return runs.status();
+  const std::vector<Json>& reports = runs->reports;
+  const std::string failures = absl::StrJoin(runs->failures, "; ");
+  if (!failures.empty()) absl::FPrintF(stderr, "report: not measured: %s\n", failures);
+  if (reports.empty()) {
+    return failures.empty() ? absl::NotFoundError("no benchmark has a name that --only matches")
+                            : absl::InternalError("no program has given a report");
+  }
   Json::Object context = DescribeMachine();
+  // The broker is no library of a benchmark, which could tell its version.
+  const bool has_broker = absl::c_any_of(reports, [](const Json& one) {
+    return absl::c_any_of(one["benchmarks"].items(), [](const Json& benchmark) {
+      return benchmark["name"].text().starts_with("Queue/amqp");
+    });
+  });
+  if (has_broker) {
+    const absl::StatusOr<std::string> version = RunProgram({"rabbitmqctl", "version"}, "");
+    if (version.ok()) context.emplace_back("RabbitMQ", std::string(absl::StripAsciiWhitespace(*version)));
+  }
   context.emplace_back("rounds", static_cast<double>(options.rounds));
   context.emplace_back("seconds each", options.min_time_seconds);
-  return Merge(*reports, context);
+  if (!failures.empty()) context.emplace_back("not measured", failures);
+  return Merge(reports, context);
+}
+
+std::string NotMeasuredNote(const Json& context) {
+  const std::string_view failures = context["not measured"].text();
+  return failures.empty() ? "" : absl::StrCat("Not measured in full: ", failures, ".");
 }
 
 Page MakePage(const Json& report, const Measurements& measurements) {
-  Page page{.context = report["context"].members(), .sections = {}, .note = ""};
+  Page page{.context = report["context"].members(), .sections = {}, .verdicts = {}, .note = ""};
   const absl::StatusOr<std::string> gnuplot = GnuplotVersion();
   if (gnuplot.ok()) {
     page.context.emplace_back("plots", *gnuplot);
   } else {
     page.note = "There are no plots: gnuplot is not installed where this was made.";
+  }
+  for (const std::string& sentence : {BusyNote(report["context"]), NotMeasuredNote(report["context"])}) {
+    if (!sentence.empty()) absl::StrAppend(&page.note, page.note.empty() ? "" : " ", sentence);
   }
   for (Table& table : MakeTables(measurements)) {
     Section section{.table = std::move(table), .drawings = {}};
@@ -136,6 +166,9 @@ Page MakePage(const Json& report, const Measurements& measurements) {
       }
     }
     page.sections.push_back(std::move(section));
+  }
+  for (Verdict& verdict : Judge(Goals(), measurements)) {
+    if (verdict.outcome != Verdict::Outcome::kNotMeasured) page.verdicts.push_back(std::move(verdict));
   }
   return page;
 }

@@ -1,9 +1,12 @@
 #include "ko/benchmarks/reporting/measurements.h"
 
 #include <algorithm>
+#include <cmath>
+#include <iterator>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 
 namespace ko::benchmarks {
@@ -17,7 +20,28 @@ double NanosecondsOf(std::string_view unit) {
   return unit == "s" ? 1e9 : 0;
 }
 
+// What Google Benchmark adds to a name where a benchmark sets how it is run.
+bool IsSetting(std::string_view name) {
+  constexpr std::string_view kNames[] = {"iterations", "min_time", "min_warmup_time", "repeats", "threads"};
+  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
+}
+
+// Numbers that stand beside every benchmark; others are its own counters.
+bool IsGoogleBenchmarks(std::string_view name) {
+  constexpr std::string_view kNames[] = {"family_index",     "per_family_instance_index",
+                                         "repetitions",      "repetition_index",
+                                         "threads",          "iterations",
+                                         "real_time",        "cpu_time",
+                                         "items_per_second", "bytes_per_second"};
+  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
+}
+
 }  // namespace
+
+std::string FormatNumber(double value) {
+  return value == std::trunc(value) && std::abs(value) < 1e15 ? absl::StrFormat("%.0f", value)
+                                                              : absl::StrCat(value);
+}
 
 BenchmarkName BenchmarkName::Parse(std::string_view name) {
   BenchmarkName parsed;
@@ -27,6 +51,7 @@ BenchmarkName BenchmarkName::Parse(std::string_view name) {
     const std::pair<std::string_view, std::string_view> parameter =
         absl::StrSplit(parts[i], absl::MaxSplits(':', 1));
     double value;
+    if (IsSetting(parameter.first)) continue;
     if (absl::SimpleAtod(parameter.second, &value)) {
       parsed.parameters.emplace_back(parameter.first, value);
     } else if (i == 1) {
@@ -38,7 +63,7 @@ BenchmarkName BenchmarkName::Parse(std::string_view name) {
 
 std::string BenchmarkName::ToString() const {
   std::string text = absl::StrCat(subject, contender.empty() ? "" : "/", contender);
-  for (const auto& [name, value] : parameters) absl::StrAppend(&text, "/", name, ":", value);
+  for (const auto& [name, value] : parameters) absl::StrAppend(&text, "/", name, ":", FormatNumber(value));
   return text;
 }
 
@@ -58,6 +83,10 @@ absl::StatusOr<Measurements> ReadMeasurements(const Json& report) {
     measurement.nanoseconds.push_back(benchmark["real_time"].number() * unit);
     if (const double items = benchmark["items_per_second"].number(); items > 0) {
       measurement.items_per_second.push_back(items);
+    }
+    for (const auto& [name, value] : benchmark.members()) {
+      if (value.is_number() && !IsGoogleBenchmarks(name))
+        measurement.counters[name].push_back(value.number());
     }
   }
   return measurements;

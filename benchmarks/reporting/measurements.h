@@ -13,7 +13,7 @@
 
 namespace ko::benchmarks {
 
-// Of "Channel/ko/bytes:8/pairs:1/real_time": Channel, ko, bytes 8 and pairs 1.
+// Of "Channel/ko/bytes:8/pairs:1/iterations:9/real_time": Channel, ko, bytes 8 and pairs 1. How it is run is no part of it.
 struct BenchmarkName {
   using Parameter = std::pair<std::string, double>;
   std::string subject;
@@ -26,10 +26,14 @@ struct BenchmarkName {
   auto operator<=>(const BenchmarkName&) const = default;
 };
 
+// "1000000", "0.5".
+std::string FormatNumber(double value);
+
 // The repetitions of one benchmark.
 struct Measurement {
-  std::vector<double> nanoseconds;       // of one operation
-  std::vector<double> items_per_second;  // empty where it counts none
+  std::vector<double> nanoseconds = {};                      // of one operation
+  std::vector<double> items_per_second = {};                 // empty where it counts none
+  std::map<std::string, std::vector<double>> counters = {};  // what else it counts, by its names
 };
 
 using Measurements = std::map<BenchmarkName, Measurement>;

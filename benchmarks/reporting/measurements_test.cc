@@ -28,6 +28,26 @@ TEST(MeasurementsTest, ANameIsSubjectContenderAndParameters) {
   EXPECT_EQ(BenchmarkName::Parse("Subject/n:3").ToString(), "Subject/n:3");
 }
 
+TEST(MeasurementsTest, HowItIsRunIsNoPartOfAName) {
+  EXPECT_EQ(BenchmarkName::Parse("ExitHandling/ko/live:10000/iterations:500/manual_time").ToString(),
+            "ExitHandling/ko/live:10000");
+  EXPECT_EQ(BenchmarkName::Parse("A/b/min_time:0.500/repeats:3/threads:2").ToString(), "A/b");
+}
+
+TEST(MeasurementsTest, NumbersAreWrittenOut) {
+  EXPECT_EQ(FormatNumber(1'000'000), "1000000");
+  EXPECT_EQ(FormatNumber(0), "0");
+  EXPECT_EQ(FormatNumber(0.5), "0.5");
+}
+
+TEST(MeasurementsTest, CountersOfABenchmarksOwnAreKept) {
+  const absl::StatusOr<Measurements> read = ReadMeasurements(Report(
+      R"({"name": "A/x", "run_type": "iteration", "iterations": 7, "threads": 1, "cpu_time": 3, "real_time": 2,
+          "time_unit": "us", "wakeups": 0})"));
+  ASSERT_THAT(read, testing::IsOk());
+  EXPECT_THAT(read->begin()->second.counters, ElementsAre(Pair("wakeups", ElementsAre(0))));
+}
+
 TEST(MeasurementsTest, RepetitionsBelongTogetherInNanoseconds) {
   const absl::StatusOr<Measurements> read = ReadMeasurements(Report(
       R"({"name": "A/x", "run_type": "iteration", "real_time": 2, "time_unit": "us", "items_per_second": 5},

@@ -1,5 +1,6 @@
 #include "ko/benchmarks/reporting/pages.h"
 
+#include <algorithm>
 #include <string_view>
 #include <utility>
 
@@ -15,12 +16,18 @@ constexpr std::string_view kTitle = "ko-process for C++: what it costs";
 constexpr std::string_view kReading =
     "A figure is the median of the repetitions. Behind it stand how many times the baseline's that is, and "
     "half the "
-    "distance between the quartiles. Machines differ; the ratios less so.";
+    "distance between the quartiles. Machines differ; the ratios less so. Everything is measured once in "
+    "each "
+    "round, so that what disturbs the machine for a while disturbs all contenders alike. Programs of a "
+    "single "
+    "process are kept on one processor; those of several are not, because where the kernel puts two "
+    "processes "
+    "that talk to each other is a part of what they cost.";
 
 constexpr std::string_view kStyle = R"(
-:root { color-scheme: light dark; --ink: #1d1d1f; --soft: #6a6a70; --line: #dcdce0; --paper: #fff; --ours: #b34700; }
+:root { color-scheme: light dark; --ink: #1d1d1f; --soft: #6a6a70; --line: #dcdce0; --paper: #fff; --ours: #b34700; --good: #18794e; }
 @media (prefers-color-scheme: dark) {
-  :root { --ink: #e8e8ea; --soft: #a0a0a8; --line: #3a3a40; --paper: #17171a; --ours: #ff9d57; }
+  :root { --ink: #e8e8ea; --soft: #a0a0a8; --line: #3a3a40; --paper: #17171a; --ours: #ff9d57; --good: #4cc38a; }
   figure svg { filter: invert(1) hue-rotate(180deg); }
 }
 * { box-sizing: border-box; }
@@ -40,6 +47,9 @@ th, td { padding: .3rem .7rem; text-align: right; white-space: nowrap; border-bo
 th:first-child, td:first-child { text-align: left; }
 thead th { font-weight: 600; vertical-align: bottom; }
 td small, th small { display: block; color: var(--soft); font-weight: 400; }
+.goals td { white-space: normal; text-align: left; min-width: 7rem; } .goals th { text-align: left; }
+.goals code { font-size: .8rem; overflow-wrap: anywhere; }
+td.holds { color: var(--good); font-weight: 600; } td.misses { color: var(--ours); }
 .ours { color: var(--ours); font-weight: 600; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; font-size: .9rem; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
@@ -58,18 +68,35 @@ std::string RatioAndSpread(const Table::Cell& cell) {
   return text;
 }
 
-// What a context says of one thing, readable; empty for what is no single value, or nobody's business.
+// Google Benchmark's names of things, for readers.
+std::string_view ContextName(std::string_view name) {
+  constexpr std::pair<std::string_view, std::string_view> kNames[] = {
+      {"num_cpus", "processors"},
+      {"mhz_per_cpu", "MHz"},
+      {"load_avg", "load before"},
+      {"library_version", "Google Benchmark"}};
+  for (const auto& [from, to] : kNames) {
+    if (name == from) return to;
+  }
+  return name;
+}
+
+// What a context says of one thing, readable; empty for what is nobody's business.
 std::string ContextText(std::string_view name, const Json& value) {
-  if (name == "executable" || name == "host_name" || name == "json_schema_version") return "";
+  for (const std::string_view hidden :
+       {"executable", "host_name", "json_schema_version", "library_build_type", "aslr_enabled"}) {
+    if (name == hidden) return "";
+  }
+  if (name == "load_avg") return value.items().empty() ? "" : FormatNumber(value.items()[0].number());
   if (!value.text().empty()) return std::string(value.text());
-  return value.number() != 0 ? absl::StrCat(value.number()) : "";
+  return value.number() != 0 ? FormatNumber(value.number()) : "";
 }
 
 std::string ContextTable(const Page& page) {
   std::string text = "<dl>\n";
   for (const auto& [name, value] : page.context) {
     if (const std::string shown = ContextText(name, value); !shown.empty()) {
-      absl::StrAppend(&text, "<dt>", Escaped(name), "</dt><dd>", Escaped(shown), "</dd>\n");
+      absl::StrAppend(&text, "<dt>", Escaped(ContextName(name)), "</dt><dd>", Escaped(shown), "</dd>\n");
     }
   }
   return text + "</dl>\n";
@@ -98,6 +125,45 @@ std::string HtmlTable(const Table& table) {
     text += "</tr>\n";
   }
   return text + "</tbody></table></div>\n";
+}
+
+constexpr std::string_view kGoalsTitle = "Which goals hold";
+
+// Above the table of the goals.
+std::string GoalsSentence(const Page& page) {
+  const auto hold = std::count_if(page.verdicts.begin(), page.verdicts.end(), [](const Verdict& verdict) {
+    return verdict.outcome == Verdict::Outcome::kHolds;
+  });
+  return absl::StrCat(hold, " of the ", page.verdicts.size(),
+                      " goals that this run measured hold, by the medians; in brackets the range by the "
+                      "quartiles. Where the bound lies in that range, another run may tell otherwise.");
+}
+
+std::string HtmlGoals(const Page& page) {
+  std::string text = absl::StrCat(
+      "<section>\n<h2 id=\"goals\">", kGoalsTitle, "</h2>\n<p>", GoalsSentence(page),
+      "</p>\n<div class=\"scroll\"><table class=\"goals\">\n<thead><tr><th>what</th><th>figure</th>"
+      "<th>goal</th><th>reached</th><th></th></tr></thead>\n<tbody>\n");
+  for (const Verdict& verdict : page.verdicts) {
+    const bool holds = verdict.outcome == Verdict::Outcome::kHolds;
+    absl::StrAppend(&text, "<tr><td>", Escaped(verdict.goal.what), "</td><td><code>",
+                    Escaped(verdict.goal.figure), "</code></td><td>", Escaped(DescribeBound(verdict.goal)),
+                    "</td><td>", Escaped(DescribeReached(verdict)), "</td><td class=\"",
+                    holds ? "holds" : "misses", "\">", holds ? "✓ " : "✗ ", Escaped(DescribeOutcome(verdict)),
+                    "</td></tr>\n");
+  }
+  return text + "</tbody></table></div>\n</section>\n";
+}
+
+std::string MarkdownGoals(const Page& page) {
+  std::string text = absl::StrCat("## ", kGoalsTitle, "\n", GoalsSentence(page),
+                                  "\n\n| what | figure | goal | reached | |\n|---|---|---|---:|---|\n");
+  for (const Verdict& verdict : page.verdicts) {
+    absl::StrAppend(&text, "| ", verdict.goal.what, " | `", verdict.goal.figure, "` | ",
+                    DescribeBound(verdict.goal), " | ", DescribeReached(verdict), " | ",
+                    DescribeOutcome(verdict), " |\n");
+  }
+  return text + "\n";
 }
 
 std::string MarkdownTable(const Table& table) {
@@ -134,10 +200,11 @@ std::string ToMarkdown(const Page& page) {
     absl::StrAppend(&text, "## ", subject.title, "\n", subject.sentence, subject.sentence.empty() ? "" : " ",
                     "(`", subject.name, "`)\n\n", MarkdownTable(section.table), "\n");
   }
+  if (!page.verdicts.empty()) text += MarkdownGoals(page);
   text += "## What it was measured on\n\n";
   for (const auto& [name, value] : page.context) {
     if (const std::string shown = ContextText(name, value); !shown.empty()) {
-      absl::StrAppend(&text, "- ", name, ": ", shown, "\n");
+      absl::StrAppend(&text, "- ", ContextName(name), ": ", shown, "\n");
     }
   }
   return text;
@@ -157,6 +224,9 @@ std::string ToHtml(const Page& page) {
     absl::StrAppend(&text, "<li><a href=\"#", section.table.subject.name, "\">",
                     Escaped(section.table.subject.title), "</a></li>\n");
   }
+  if (!page.verdicts.empty()) {
+    absl::StrAppend(&text, "<li><a href=\"#goals\">", kGoalsTitle, "</a></li>\n");
+  }
   text += "<li><a href=\"#machine\">What it was measured on</a></li>\n</ul></nav>\n";
   for (const Section& section : page.sections) {
     const Subject& subject = section.table.subject;
@@ -169,6 +239,7 @@ std::string ToHtml(const Page& page) {
     }
     absl::StrAppend(&text, HtmlTable(section.table), "</section>\n");
   }
+  if (!page.verdicts.empty()) text += HtmlGoals(page);
   absl::StrAppend(&text, "<h2 id=\"machine\">What it was measured on</h2>\n", ContextTable(page),
                   "</body>\n</html>\n");
   return text;

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "ko/benchmarks/reporting/goals.h"
 #include "ko/benchmarks/reporting/json.h"
 #include "ko/benchmarks/reporting/table.h"
 
@@ -20,9 +21,10 @@ struct Section {
 };
 
 struct Page {
-  Json::Object context;  // of the report: what it was measured on, and with
+  Json::Object context = {};  // of the report: what it was measured on, and with
   std::vector<Section> sections;
-  std::string note;  // a sentence for the reader; may be empty
+  std::vector<Verdict> verdicts;  // on the goals; those that were not measured are left out
+  std::string note;               // a sentence for the reader; may be empty
 };
 
 // Pure.

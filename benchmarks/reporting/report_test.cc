@@ -2,12 +2,15 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "ko/benchmarks/reporting/json.h"
@@ -44,9 +47,29 @@ TEST_F(ReportTest, WritesThreeFilesOfWhatItMeasures) {
   const absl::StatusOr<Json> report = Json::Parse(testing::ReadFile(folder_.File("out/report.json")));
   ASSERT_THAT(report, IsOk());
   EXPECT_GE((*report)["benchmarks"].items().size(), 15u);  // at least five contenders, three times
-  EXPECT_NE((*report)["context"]["kernel"].text(), "");
+  for (const char* name : {"kernel", "C library", "Abseil", "library_version"}) {
+    EXPECT_NE((*report)["context"][name].text(), "") << name;
+  }
   EXPECT_THAT(testing::ReadFile(folder_.File("out/report.md")), HasSubstr("## A lock, alone"));
   EXPECT_THAT(testing::ReadFile(folder_.File("out/report.html")), HasSubstr("<h2 id=\"Lock\">"));
+  EXPECT_THAT(testing::ReadFile(folder_.File("out/report.md")),
+              HasSubstr("x the time of Lock/pthread_robust"));
+}
+
+TEST_F(ReportTest, ContendersThatAreThereAreNamedWithTheirVersions) {
+  ASSERT_THAT(ShortReport(folder_.File("out"), "^MapGet/.*/keys:10/bytes:8/"), IsOk());
+  const absl::StatusOr<Json> report = Json::Parse(testing::ReadFile(folder_.File("out/report.json")));
+  ASSERT_THAT(report, IsOk());
+  const std::string page = testing::ReadFile(folder_.File("out/report.md"));
+  for (const auto& [contender, name] :
+       {std::pair("MapGet/boost", "Boost"), std::pair("MapGet/lmdb", "LMDB")}) {
+    const auto& benchmarks = (*report)["benchmarks"].items();
+    const bool is_there = std::any_of(benchmarks.begin(), benchmarks.end(), [&](const Json& benchmark) {
+      return benchmark["name"].text().starts_with(contender);
+    });
+    EXPECT_EQ(is_there, !(*report)["context"][name].text().empty()) << name;
+    EXPECT_EQ(is_there, absl::StrContains(page, absl::StrCat("- ", name, ": "))) << name;
+  }
 }
 
 TEST_F(ReportTest, ComparesWithABaseline) {
@@ -129,7 +152,7 @@ TEST_F(ReportTest, ThePageIsWholeInABrowser) {
     const absl::StatusOr<std::string> dom = RunProgram(dump, "");
     ASSERT_THAT(dom, IsOk());
     // Bars of the locks, and a line of the map over its keys.
-    EXPECT_THAT(*dom, HasSubstr("FOUND figures 2, empty 0, links 3, dangling 0, wider false, errors 0 END"));
+    EXPECT_THAT(*dom, HasSubstr("FOUND figures 2, empty 0, links 4, dangling 0, wider false, errors 0 END"));
     std::vector<std::string> shoot = browser;
     const char* const outputs = std::getenv("TEST_UNDECLARED_OUTPUTS_DIR");
     const std::string shot =

@@ -1,17 +1,48 @@
 #include "ko/benchmarks/reporting/run_benchmarks.h"
 
+#include <sched.h>
+
+#include <algorithm>
 #include <csignal>
-#include <map>
-#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "ko/benchmarks/reporting/run_program.h"
+#include "ko/benchmarks/reporting/time_left.h"
 
 namespace ko::benchmarks {
+namespace {
 
-absl::StatusOr<std::vector<Json>> RunBenchmarks(const RunOptions& options, SignalDispatcher& signals,
-                                                const std::function<void(const RunProgress&)>& progress) {
+// The last processor that this process may run on: the first has more of the machine's interrupts.
+std::vector<int> LastProcessor() {
+  cpu_set_t allowed;
+  if (::sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return {};
+  for (int cpu = CPU_SETSIZE - 1; cpu >= 0; --cpu) {
+    if (CPU_ISSET(cpu, &allowed)) return {cpu};
+  }
+  return {};
+}
+
+std::vector<std::string> Arguments(const BenchmarkProgram& program, const RunOptions& options) {
+  std::vector<std::string> arguments = {program.path, "--benchmark_format=json",
+                                        absl::StrCat("--benchmark_min_time=", options.min_time_seconds, "s")};
+  if (!options.filter.empty()) arguments.push_back(absl::StrCat("--benchmark_filter=", options.filter));
+  return arguments;
+}
+
+// How many benchmarks of the filter a program has.
+absl::StatusOr<size_t> CountBenchmarks(const BenchmarkProgram& program, const RunOptions& options) {
+  std::vector<std::string> arguments = Arguments(program, options);
+  arguments.push_back("--benchmark_list_tests=true");
+  const absl::StatusOr<std::string> output = RunProgram(std::move(arguments), "");
+  if (!output.ok()) return output.status();
+  return std::count(output->begin(), output->end(), '\n');
+}
+
+}  // namespace
+
+absl::StatusOr<BenchmarkRuns> RunBenchmarks(const RunOptions& options, SignalDispatcher& signals,
+                                            const std::function<void(const RunProgress&)>& progress) {
   bool interrupted = false;
   for (const int signo : {SIGINT, SIGTERM}) {
     if (absl::Status status = signals.On(signo, [&](const SignalInfo&) { interrupted = true; });
@@ -19,41 +50,40 @@ absl::StatusOr<std::vector<Json>> RunBenchmarks(const RunOptions& options, Signa
       return status;
     }
   }
-  std::vector<Json> reports;
-  std::map<std::string, absl::Duration> took;  // in the round before
-  std::set<std::string> without_any;
+  const auto check_signals = [&]() -> absl::Status {
+    if (absl::Status status = signals.Dispatch().status(); !status.ok()) return status;
+    return interrupted ? absl::CancelledError("interrupted") : absl::OkStatus();
+  };
+  std::vector<size_t> counts;
+  for (const BenchmarkProgram& program : options.programs) {
+    const absl::StatusOr<size_t> count = CountBenchmarks(program, options);
+    if (absl::Status status = check_signals(); !status.ok()) return status;
+    if (!count.ok()) return count.status();
+    counts.push_back(*count);
+  }
+  // A benchmark finds its number of iterations first, and sets its stage.
+  TimeLeft left(counts, options.rounds, 3 * absl::Seconds(options.min_time_seconds));
+  BenchmarkRuns runs;
   for (int round = 1; round <= options.rounds; ++round) {
-    for (size_t i = 0; i < options.binaries.size(); ++i) {
-      const std::string& binary = options.binaries[i];
-      if (without_any.contains(binary)) continue;
-      absl::Duration left = round == 1 ? absl::InfiniteDuration() : absl::ZeroDuration();
-      if (round > 1) {
-        for (size_t j = 0; j < options.binaries.size(); ++j) {
-          const int rounds_left = options.rounds - round + (j >= i ? 1 : 0);
-          left += rounds_left * took[options.binaries[j]];
-        }
-      }
-      progress({round, options.rounds, binary, left});
-      std::vector<std::string> argv = {binary, "--benchmark_format=json",
-                                       absl::StrCat("--benchmark_min_time=", options.min_time_seconds, "s")};
-      if (!options.filter.empty()) argv.push_back(absl::StrCat("--benchmark_filter=", options.filter));
+    for (size_t i = 0; i < options.programs.size(); ++i) {
+      if (counts[i] == 0) continue;
+      const BenchmarkProgram& program = options.programs[i];
+      progress({round, options.rounds, program.path, left.Estimate()});
       const absl::Time start = absl::Now();
-      const absl::StatusOr<std::string> output = RunProgram(std::move(argv), "");
-      if (absl::Status status = signals.Dispatch().status(); !status.ok()) return status;
-      if (interrupted) return absl::CancelledError("interrupted");
-      if (!output.ok()) return output.status();
-      took[binary] = absl::Now() - start;
-      // Where no name matches, it says so on its standard error and prints nothing.
-      if (output->find('{') == std::string::npos) {
-        without_any.insert(binary);
-        continue;
+      const absl::StatusOr<std::string> output =
+          RunProgram(Arguments(program, options), "", program.pinned ? LastProcessor() : std::vector<int>());
+      if (absl::Status status = check_signals(); !status.ok()) return status;
+      left.Note(i, absl::Now() - start);
+      absl::StatusOr<Json> report = output.ok() ? Json::Parse(*output) : output.status();
+      if (report.ok()) {
+        runs.reports.push_back(*std::move(report));
+      } else {
+        runs.failures.push_back(absl::StrCat(program.path.substr(program.path.rfind('/') + 1), ", round ",
+                                             round, ": ", report.status().message()));
       }
-      absl::StatusOr<Json> report = Json::Parse(std::string_view(*output).substr(output->find('{')));
-      if (!report.ok()) return report.status();
-      reports.push_back(*std::move(report));
     }
   }
-  return reports;
+  return runs;
 }
 
 }  // namespace ko::benchmarks

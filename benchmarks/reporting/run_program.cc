@@ -41,7 +41,8 @@ std::string ReadFile(const os::UniqueFd& file) {
 
 }  // namespace
 
-absl::StatusOr<std::string> RunProgram(std::vector<std::string> argv, std::string_view input) {
+absl::StatusOr<std::string> RunProgram(std::vector<std::string> argv, std::string_view input,
+                                       std::vector<int> cpus) {
   const std::string name = argv.empty() ? "" : argv[0];
   absl::StatusOr<os::UniqueFd> in = MakeFile("input", input);
   if (!in.ok()) return in.status();
@@ -53,7 +54,8 @@ absl::StatusOr<std::string> RunProgram(std::vector<std::string> argv, std::strin
                                       .stdin_from = Stdio::Fd(in->get()),
                                       .stdout_to = Stdio::Fd(out->get()),
                                       .stderr_to = Stdio::Fd(err->get()),
-                                      .die_with_parent = true});
+                                      .die_with_parent = true,
+                                      .cpus = std::move(cpus)});
   if (!child.ok()) return child.status();
   const absl::StatusOr<ExitStatus> status = child->Wait();
   if (!status.ok()) return status.status();

@@ -10,8 +10,9 @@
 namespace ko::benchmarks {
 
 // What a program prints that is given `input`. Errors: those of Exec; Internal where it does not exit with 0, with what it
-// prints as errors.
-absl::StatusOr<std::string> RunProgram(std::vector<std::string> argv, std::string_view input);
+// prints as errors. It runs on the processors `cpus` alone, or on all of this process's.
+absl::StatusOr<std::string> RunProgram(std::vector<std::string> argv, std::string_view input,
+                                       std::vector<int> cpus = {});
 
 }  // namespace ko::benchmarks
 

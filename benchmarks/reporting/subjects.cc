@@ -14,12 +14,16 @@ const std::vector<Subject>& All() {
       {"Channel", "Messages between processes, by their size",
        "Messages of so many bytes from each of so many sending processes to as many receiving ones.", "pipe",
        "bytes", "bytes in a message", kItems},
-      {"CallToBody", "From the call to the child's first line",
+      {"ForkBody", "From the call to the child's first line",
        "How long it takes from the call until the body's first line runs.", "raw_fork", "rss_mb",
        "the caller's memory in MiB", kTime},
       {"RoundTrip", "A word to another process and its answer",
        "With idle_us:0 both are busy with nothing else; else both have been asleep for so many microseconds.",
        "futex", "", "", kTime},
+      {"Latency", "Latency, by the load",
+       "The median time from when a message of 8 bytes was due until it is received, at so many messages a "
+       "second; who cannot keep up has them wait.",
+       "pipe", "per_second", "messages a second", kTime},
       {"Lock", "A lock, alone", "Acquired and released by one process, with nobody else about.",
        "pthread_robust", "", "", kTime},
       {"LockContended", "A lock, fought for",
@@ -47,11 +51,18 @@ const std::vector<Subject>& All() {
       {"PoolMap", "Work on all processors", "Tasks that compute, mapped over a range.", "thread_pool", "", "",
        kTime},
       {"Respawn", "From a death to its replacement",
-       "From the death of a supervised process until the one in its place runs.", "raw_loop", "rss_mb",
-       "the caller's memory in MiB", kTime},
+       "From the death of a supervised process until the first line of the one in its place has run.",
+       "raw_loop", "rss_mb", "the caller's memory in MiB", kTime},
       {"ExitHandling", "Noticing an end among many",
-       "One child ends and is reaped by a manager that has so many others.", "raw_epoll", "live",
-       "children alive", kTime},
+       "One child has ended; it is noticed, reaped and its handler run, by a program that has so many others "
+       "alive.",
+       "raw_epoll", "live", "children alive", kTime},
+      {"IdleWakeups", "A manager whose children do nothing",
+       "How often a manager of so many children that do nothing runs in two seconds.", "", "", "", kCounter,
+       "wakeups"},
+      {"Queue", "Jobs through a broker",
+       "Jobs are published, received and acknowledged; a broker's confirmations are waited for.", "bare",
+       "bytes", "bytes in a job", kItems},
       {"SignalDelivery", "A signal until its handler has run",
        "The process sends itself a signal and runs what has come.", "signalfd", "", "", kTime},
       {"SignalIdle", "Looking for signals when there are none", "What a loop pays for asking.", "signalfd",
@@ -88,7 +99,9 @@ Subject FindSubject(std::string_view name) {
 }
 
 bool IsOurs(std::string_view contender) {
-  return contender == "ko" || contender.starts_with("ko_") || contender.starts_with("fork_server");
+  // The queues are named by their URLs' schemes.
+  return contender == "ko" || contender == "shm" || contender == "amqp" || contender.starts_with("ko_") ||
+         contender.starts_with("fork_server");
 }
 
 }  // namespace ko::benchmarks

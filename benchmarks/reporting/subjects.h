@@ -8,7 +8,7 @@ namespace ko::benchmarks {
 
 // How a subject is told of. A value.
 struct Subject {
-  enum class Shows { kTime, kItems };
+  enum class Shows { kTime, kItems, kCounter };
 
   std::string name;
   std::string title;
@@ -17,7 +17,8 @@ struct Subject {
   std::string x;         // the parameter along the axis; empty: bars
   std::string x_title;
   Shows shows = Shows::kTime;
-  int rank = 1000;  // in the report; the first two are its headlines
+  std::string counter = "";  // the counter that it shows, if it shows one
+  int rank = 1000;           // in the report; the first two are its headlines
 };
 
 // One that is not known is told of by its name, beside whichever contender is the first.

@@ -15,6 +15,19 @@ std::string ThreeDigits(double value) {
   return absl::StrFormat("%.*f", value < 9.995 ? 2 : value < 99.95 ? 1 : 0, value);
 }
 
+std::vector<double> Shown(const Subject& subject, const Measurement& measurement) {
+  switch (subject.shows) {
+    case Subject::Shows::kTime:
+      return measurement.nanoseconds;
+    case Subject::Shows::kItems:
+      return measurement.items_per_second;
+    case Subject::Shows::kCounter:
+      break;
+  }
+  const auto found = measurement.counters.find(subject.counter);
+  return found != measurement.counters.end() ? found->second : std::vector<double>();
+}
+
 Table MakeTable(const Subject& subject, const std::map<BenchmarkName, const Measurement*>& all) {
   Table table{.subject = subject, .contenders = {}, .rows = {}};
   for (const auto& [name, measurement] : all) {
@@ -26,22 +39,20 @@ Table MakeTable(const Subject& subject, const std::map<BenchmarkName, const Meas
     if (is_new) table.rows.push_back({name.parameters, {}});
   }
   const auto order = [&subject](const std::string& contender) {
-    return IsOurs(contender) ? 0 : contender == subject.baseline ? 1 : 2;
+    return contender == "ko" ? 0 : IsOurs(contender) ? 1 : contender == subject.baseline ? 2 : 3;
   };
   std::stable_sort(table.contenders.begin(), table.contenders.end(),
                    [&](const std::string& a, const std::string& b) { return order(a) < order(b); });
   std::sort(table.rows.begin(), table.rows.end(),
             [](const Table::Row& a, const Table::Row& b) { return a.parameters < b.parameters; });
 
-  const bool shows_items = subject.shows == Subject::Shows::kItems;
   for (Table::Row& row : table.rows) {
     double baseline = 0;
     for (const std::string& contender : table.contenders) {
       Table::Cell cell;
       const auto found = all.find({subject.name, contender, row.parameters});
       if (found != all.end()) {
-        const std::vector<double>& values =
-            shows_items ? found->second->items_per_second : found->second->nanoseconds;
+        const std::vector<double> values = Shown(subject, *found->second);
         cell = {.present = !values.empty(), .median = Median(values), .spread = Spread(values), .ratio = 0};
       }
       if (contender == subject.baseline) baseline = cell.median;
@@ -85,12 +96,20 @@ std::string FormatRate(double per_second) {
 }
 
 std::string FormatFigure(const Subject& subject, double value) {
-  return subject.shows == Subject::Shows::kItems ? FormatRate(value) : FormatTime(value);
+  switch (subject.shows) {
+    case Subject::Shows::kTime:
+      return FormatTime(value);
+    case Subject::Shows::kItems:
+      return FormatRate(value);
+    case Subject::Shows::kCounter:
+      break;
+  }
+  return FormatNumber(value);
 }
 
 std::string FormatParameters(const std::vector<BenchmarkName::Parameter>& parameters) {
   return absl::StrJoin(parameters, ", ", [](std::string* text, const BenchmarkName::Parameter& parameter) {
-    absl::StrAppend(text, parameter.first, " ", parameter.second);
+    absl::StrAppend(text, parameter.first, " ", FormatNumber(parameter.second));
   });
 }
 

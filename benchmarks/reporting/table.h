@@ -13,7 +13,7 @@ namespace ko::benchmarks {
 struct Table {
   struct Cell {
     bool present = false;
-    double median = 0;  // nanoseconds, or items a second
+    double median = 0;  // nanoseconds, items a second, or the counter
     double spread = 0;  // see Spread
     double ratio = 0;   // to the baseline: how many times as long, or as many; 0 where there is none
   };
@@ -22,7 +22,7 @@ struct Table {
     std::vector<Cell> cells;  // as the contenders
   };
   Subject subject;
-  std::vector<std::string> contenders;  // ours first, then the baseline
+  std::vector<std::string> contenders;  // ko, what else is ours, the baseline, others
   std::vector<Row> rows;
 };
 

@@ -25,6 +25,18 @@ TEST(TableTest, OursComeFirstAndThenTheBaseline) {
   EXPECT_EQ(tables[0].rows[0].cells[0].ratio, 0.5);
 }
 
+TEST(TableTest, ASubjectMayShowACounter) {
+  const std::vector<Table> tables = MakeTables(
+      {{BenchmarkName::Parse("IdleWakeups/ko/children:1000"), {{2e9}, {}, {{"wakeups", {0, 2, 9}}}}},
+       {BenchmarkName::Parse("IdleWakeups/other/children:1000"), {{2e9}}}});
+  ASSERT_EQ(tables.size(), 1u);
+  ASSERT_EQ(tables[0].rows.size(), 1u);
+  EXPECT_TRUE(tables[0].rows[0].cells[0].present);
+  EXPECT_EQ(tables[0].rows[0].cells[0].median, 2);
+  EXPECT_FALSE(tables[0].rows[0].cells[1].present);  // it has none
+  EXPECT_EQ(FormatFigure(tables[0].subject, 2), "2");
+}
+
 TEST(TableTest, ARowForEachCombinationInOrder) {
   const std::vector<Table> tables = MakeTables({{BenchmarkName::Parse("New/a/n:100"), {{1}, {}}},
                                                 {BenchmarkName::Parse("New/a/n:20"), {{2}, {}}},

@@ -1,0 +1,149 @@
+// The lines of C++ in docs/ are lines of these tests: compiled, and run.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "ko/ko.h"
+#include "ko/testing/code_blocks.h"
+#include "ko/testing/leaks.h"
+#include "ko/testing/read_all.h"
+#include "ko/testing/status_matchers.h"
+
+namespace ko {
+namespace {
+
+using testing::IsOk;
+
+class ExamplesTest : public testing::LeakCheckedTest {};
+
+TEST_F(ExamplesTest, EveryBlockOfTheDocumentsIsHere) {
+  const std::string sources = testing::ReadFile("docs/examples_test.cc");
+  int count = 0;
+  for (const auto& file : std::filesystem::directory_iterator("docs")) {
+    if (file.path().extension() != ".md") continue;
+    const testing::CodeBlocks blocks = testing::CheckCodeBlocks(testing::ReadFile(file.path()), sources);
+    EXPECT_THAT(blocks.missing, ::testing::IsEmpty()) << file.path();
+    count += blocks.count;
+  }
+  EXPECT_GE(count, 8);
+}
+
+int TakeJobs(Self& self) {
+  self.NotifyReady();
+  while (!self.ShouldShutdown()) {
+    self.Sleep(absl::Seconds(1));  // a SIGTERM ends it at once
+  }
+  return 0;
+}
+
+TEST_F(ExamplesTest, FiveWorkersAreKeptAliveAndStopped) {
+  ko::ProcessManager manager;
+  std::vector<ko::Process> workers;
+  for (int i = 0; i < 5; ++i) {
+    workers.push_back(manager.Spawn([](ko::Self& self) { return TakeJobs(self); }));
+  }
+  for (ko::Process& worker : workers) ASSERT_THAT(worker.WaitReady(), IsOk());
+  ASSERT_THAT(workers[0].Kill(SIGKILL), IsOk());
+  while (workers[0].restarts() == 0) ASSERT_THAT(manager.Dispatch(absl::InfiniteDuration()), IsOk());
+  ASSERT_THAT(workers[0].WaitReady(), IsOk());
+  absl::Status stopped = manager.Shutdown({.signal = SIGTERM, .grace = absl::Seconds(30)});
+  EXPECT_THAT(stopped, IsOk());
+  EXPECT_FALSE(manager.HasAlive());
+}
+
+TEST_F(ExamplesTest, AChildDiesWithItsParent) {
+  absl::StatusOr<ko::Child> child = ko::Fork([] { return 7; }, {.die_with_parent = true});
+  ASSERT_THAT(child, IsOk());
+  EXPECT_EQ(child->Wait().value(), ExitStatus::Exited(7));
+}
+
+int Square(int x) { return x * x; }
+
+TEST_F(ExamplesTest, AThreadedProgramForksFromAServer) {
+  // Early in main, before there are threads:
+  absl::StatusOr<ko::ForkServer> server = ko::ForkServer::Start();
+  ASSERT_THAT(server, IsOk());
+  // Later, from any thread:
+  absl::StatusOr<ko::Child> child = server->Fork<&Square>(5);
+  ASSERT_THAT(child, IsOk());
+  EXPECT_EQ(child->Wait().value(), ExitStatus::Exited(25));
+}
+
+TEST_F(ExamplesTest, ASemaphoreOfADeadHolderIsFree) {
+  absl::StatusOr<ko::Semaphore> semaphore = ko::Semaphore::Create();
+  ASSERT_THAT(semaphore, IsOk());
+  absl::StatusOr<ko::Child> child = ko::Fork([&] {
+    semaphore->Acquire().IgnoreError();
+    ::raise(SIGKILL);  // with the permit
+    return 0;
+  });
+  ASSERT_THAT(child, IsOk());
+  ASSERT_THAT(child->Wait(), IsOk());
+  absl::StatusOr<int> result = semaphore->LockExecute([] { return 42; });
+  EXPECT_EQ(result.value(), 42);
+  absl::Status tried = semaphore->TryExecute([] {});
+  EXPECT_THAT(tried, IsOk());
+}
+
+TEST_F(ExamplesTest, MemoryIsSharedAsAMap) {
+  absl::StatusOr<ko::SharedMemory> created = ko::SharedMemory::Create();
+  ASSERT_THAT(created, IsOk());
+  ko::SharedMemory& memory = *created;
+  memory["n"] = 1;
+  memory["n"] += 41;
+  int n = memory["n"];
+  bool is_there = memory.Contains("n");
+  size_t count = memory.size();
+  absl::Status erased = memory.Erase("n");
+  EXPECT_EQ(n, 42);
+  EXPECT_TRUE(is_there);
+  EXPECT_EQ(count, 1u);
+  EXPECT_THAT(erased, IsOk());
+}
+
+TEST_F(ExamplesTest, SignalsAreEvents) {
+  absl::StatusOr<ko::SignalDispatcher> signals = ko::SignalDispatcher::Create();
+  ASSERT_THAT(signals, IsOk());
+  int reloads = 0;
+  absl::Status added = signals->On(SIGHUP, [&](const ko::SignalInfo&) { ++reloads; });
+  ASSERT_THAT(added, IsOk());
+  ::raise(SIGHUP);
+  absl::StatusOr<int> ran = signals->Dispatch();
+  EXPECT_EQ(ran.value(), 1);
+  EXPECT_EQ(reloads, 1);
+}
+
+TEST_F(ExamplesTest, ATitleIsPutBack) {
+  const std::string before = ko::GetProcessTitle();
+  {
+    const ko::ScopedProcessTitle title("importing");
+    EXPECT_EQ(ko::GetProcessTitle(), "importing");
+  }
+  EXPECT_EQ(ko::GetProcessTitle(), before);
+}
+
+TEST_F(ExamplesTest, AJobComesBackUntilItIsAcknowledged) {
+  absl::StatusOr<std::unique_ptr<ko::SharedJobQueue>> queue = ko::SharedJobQueue::Create();
+  ASSERT_THAT(queue, IsOk());
+  ASSERT_THAT((*queue)->Publish("resize picture 7"), IsOk());
+  absl::StatusOr<ko::Child> child = ko::Fork([&] {
+    absl::StatusOr<ko::Job> lost = (*queue)->Receive();
+    ::raise(SIGKILL);
+    return 0;
+  });
+  ASSERT_THAT(child, IsOk());
+  ASSERT_THAT(child->Wait(), IsOk());
+  absl::StatusOr<ko::Job> job = (*queue)->Receive();
+  ASSERT_THAT(job, IsOk());
+  absl::Status done = job->Ack();
+  EXPECT_THAT(done, IsOk());
+}
+
+}  // namespace
+}  // namespace ko
