@@ -40,18 +40,17 @@ amqp_table_entry_t BoolEntry(const char* name) {
   return {amqp_cstring_bytes(name), {AMQP_FIELD_KIND_BOOLEAN, {.boolean = 1}}};
 }
 
-// The header in which a quorum queue counts the deliveries that failed.
-int FailedDeliveries(const amqp_basic_properties_t& properties) {
+// How often a quorum queue has delivered the message before: x-acquired-count counts each time, x-delivery-count, which
+// older brokers have alone, those that failed.
+int EarlierDeliveries(const amqp_basic_properties_t& properties) {
   if (!(properties._flags & AMQP_BASIC_HEADERS_FLAG)) return 0;
+  int64_t most = 0;
   for (int i = 0; i < properties.headers.num_entries; ++i) {
     const amqp_table_entry_t& entry = properties.headers.entries[i];
-    if (Text(entry.key) != "x-delivery-count") continue;
-    int64_t count = 0;
-    if (entry.value.kind == AMQP_FIELD_KIND_I64) count = entry.value.value.i64;
-    if (entry.value.kind == AMQP_FIELD_KIND_I32) count = entry.value.value.i32;
-    return static_cast<int>(std::clamp<int64_t>(count, 0, std::numeric_limits<int>::max() - 1));
+    if (Text(entry.key) != "x-acquired-count" && Text(entry.key) != "x-delivery-count") continue;
+    if (entry.value.kind == AMQP_FIELD_KIND_I64) most = std::max(most, entry.value.value.i64);
   }
-  return 0;
+  return static_cast<int>(std::min<int64_t>(most, std::numeric_limits<int>::max() - 1));
 }
 
 }  // namespace
@@ -336,7 +335,7 @@ absl::Status AmqpConnection::TakeHeader(const amqp_frame_t& frame) {
   if (properties._flags & AMQP_BASIC_MESSAGE_ID_FLAG) {
     if (!absl::SimpleAtoi(Text(properties.message_id), &delivery.id)) delivery.id = 0;
   }
-  delivery.attempt = std::max(delivery.attempt, 1 + FailedDeliveries(properties));
+  delivery.attempt = std::max(delivery.attempt, 1 + EarlierDeliveries(properties));
   incoming_->missing_bytes = frame.payload.properties.body_size;
   delivery.body.reserve(std::min(*incoming_->missing_bytes, kMaxReserveBytes));
   if (*incoming_->missing_bytes == 0) FinishIncoming();
