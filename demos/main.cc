@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "demos/amqp_worker/amqp_worker.h"
 #include "demos/daemon/daemon.h"
 #include "demos/fork_server/fork_server.h"
 #include "demos/hello/hello.h"
@@ -29,6 +30,7 @@ int main(int argc, char** argv) {
   demos.push_back(std::make_unique<ko::demos::WaitAll>());
   demos.push_back(std::make_unique<ko::demos::Daemon>());
   demos.push_back(std::make_unique<ko::demos::Respawn>());
+  demos.push_back(std::make_unique<ko::demos::AmqpWorker>());
   demos.push_back(std::make_unique<ko::demos::SharedMemoryDemo>());
   demos.push_back(std::make_unique<ko::demos::SemaphoreDemo>());
   demos.push_back(std::make_unique<ko::demos::Workers>());

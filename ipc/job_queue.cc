@@ -3,9 +3,18 @@
 #include <utility>
 
 #include "ko/ipc/job_queue_core.h"
+#include "ko/os/deadline.h"
 #include "ko/os/futex.h"
 
 namespace ko {
+
+absl::Status JobQueue::PublishAll(absl::Span<const std::string> bodies, absl::Duration timeout) {
+  const os::Deadline deadline = os::Deadline::After(timeout);
+  for (const std::string& body : bodies) {
+    if (absl::Status published = Publish(body, deadline.remaining()); !published.ok()) return published;
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<std::unique_ptr<SharedJobQueue>> SharedJobQueue::Create(const Options& options) {
   if (absl::Status status = os::CheckFutexWaitv(); !status.ok()) return status;

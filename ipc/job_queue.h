@@ -3,11 +3,13 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "ko/ipc/job.h"
 #include "ko/ipc/job_queue_stats.h"
 #include "ko/os/interrupt.h"
@@ -30,6 +32,11 @@ class JobQueue {
   // queue.
   virtual absl::Status Publish(std::string_view body, absl::Duration timeout = absl::ZeroDuration()) = 0;
 
+  // Publishes each, with one `timeout` for all. A queue on another machine is asked for many at a time, so this is much
+  // faster there. After an error it is not known which of them have been published.
+  virtual absl::Status PublishAll(absl::Span<const std::string> bodies,
+                                  absl::Duration timeout = absl::ZeroDuration());
+
   // Takes the oldest ready job, and sleeps for `timeout` at most where there is none. Signals do not end the
   // sleep, unless `interrupt` says so. Errors: DeadlineExceeded; Cancelled when `interrupt` has fired, also
   // where a job is ready; FailedPrecondition when the queue is closed and nothing is left.
@@ -42,6 +49,10 @@ class JobQueue {
   virtual absl::Status Close() = 0;
 
   virtual absl::StatusOr<JobQueueStats> Stats() const = 0;
+
+  // A queue on another machine wants to hear from this process while that works on a job. Does what is due, and gives
+  // the time after which the next is: infinite where nothing is ever due.
+  virtual absl::StatusOr<absl::Duration> Tend() { return absl::InfiniteDuration(); }
 };
 
 // A job queue in anonymous shared memory, for this process and all that are forked from it later.

@@ -26,8 +26,8 @@ apt-get install --yes --no-install-recommends --fix-broken
 packages=(bazel-bootstrap g++ procps clang-format-19)
 # What benchmarks compare with, and what draws and checks their report.
 packages+=(libboost-dev liblmdb-dev gnuplot-nox chromium-headless-shell)
-# The broker that the tests start, and the client library.
-packages+=(rabbitmq-server librabbitmq-dev)
+# The broker that the tests start, TLS for its client, and what makes certificates.
+packages+=(rabbitmq-server libssl-dev openssl)
 apt-get install --yes --no-install-recommends "${packages[@]}"
 apt-get clean
 

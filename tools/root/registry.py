@@ -78,7 +78,7 @@ def main():
             (entry / "source.json").write_text(json.dumps({"type": "local_path", "path": folder}))
     (registry / "bazel_registry.json").write_text(json.dumps({"module_base_path": "/"}))
     pathlib.Path("/etc/bazel.bazelrc").write_text(
-        f"common --registry=file://{registry}\ncommon --noenable_workspace\n"
+        f"common --registry=file://{registry}\ncommon --noenable_workspace\ncommon --distdir=/ko/archives\n"
     )
 
 
