@@ -56,6 +56,13 @@ TEST_F(ExamplesTest, RespawnRestartsThoseThatFailAndEndsThemAll) {
   EXPECT_THAT(result.out, ContainsRegex("Ten processes were restarted [1-9][0-9]+ times\n$"));
 }
 
+TEST_F(ExamplesTest, SupervisorPrintsATimelineAndAChart) {
+  const auto result = RunDemo({"run", "supervisor", "--life=50ms", "--seconds=2s"});
+  EXPECT_TRUE(result.status.ok()) << result.err;
+  EXPECT_THAT(result.out, ContainsRegex("site/database: started"));
+  EXPECT_THAT(result.out, ContainsRegex("\nright +[#.!]*!"));
+}
+
 TEST_F(ExamplesTest, SharedMemoryIsOneMapForBothProcesses) {
   const auto result = RunDemo({"run", "shared_memory"});
   EXPECT_TRUE(result.status.ok()) << result.err;

@@ -17,6 +17,7 @@
 #include "demos/respawn/respawn.h"
 #include "demos/semaphore/semaphore.h"
 #include "demos/shared_memory/shared_memory.h"
+#include "demos/supervisor/supervisor.h"
 #include "demos/wait_all/wait_all.h"
 #include "demos/workers/workers.h"
 
@@ -36,5 +37,6 @@ int main(int argc, char** argv) {
   demos.push_back(std::make_unique<ko::demos::Workers>());
   demos.push_back(std::make_unique<ko::demos::ForkServerDemo>());
   demos.push_back(std::make_unique<ko::demos::ParallelMap>());
+  demos.push_back(std::make_unique<ko::demos::SupervisorDemo>());
   return ko::demos::RunHost(std::move(demos), std::vector<std::string>(argv + 1, argv + argc));
 }
