@@ -23,7 +23,7 @@ State StateOf(const ProcessRecord& process) {
     case ProcessRecord::State::kEnded:
       return State::kEnded;
     case ProcessRecord::State::kAwaitingRestart:
-      return process.attempts.empty() ? State::kDown : State::kStopping;
+      return process.Lives() ? State::kStopping : State::kDown;
     case ProcessRecord::State::kRunning:
       break;
   }

@@ -120,8 +120,8 @@ struct ProcessRecord {
     }
     return nullptr;
   }
-  // Whether the attempt of this number, or one after it, does.
-  bool Lives(int number) const {
+  // Whether the attempt of this number, or one after it, does. A spare is none yet.
+  bool Lives(int number = 1) const {
     for (const auto& each : attempts) {
       if (each->number >= number) return true;
     }

@@ -16,12 +16,6 @@ namespace {
 using Action = RestartTracker::Action;
 using Role = Attempt::Role;
 
-// A spare is nothing that the program knows of.
-bool NothingLives(const ProcessRecord& record) {
-  return std::all_of(record.attempts.begin(), record.attempts.end(),
-                     [](const auto& attempt) { return attempt->role == Role::kSpare; });
-}
-
 }  // namespace
 
 void Supervisor::OnAttemptEnd(const RecordPtr& record, Attempt& attempt, ExitStatus status) {
@@ -44,8 +38,9 @@ void Supervisor::OnAttemptEnd(const RecordPtr& record, Attempt& attempt, ExitSta
 
   const absl::Status how = exit.status.ToStatus();
   const std::string text = exit.status.ToString();
-  const bool is_last = record->finishing && NothingLives(*record);
+  const bool is_last = record->finishing && !record->Lives();
   announcements_.TellExit(record, std::move(exit), is_last);
+  if (record->group != nullptr) groups_.Touch();  // it may have waited for this one's end
   if (is_last) {
     EndForGood(record);
     if (record->group != nullptr) groups_.OnMemberEnd(record, Action::kStayDown, text);
