@@ -17,6 +17,7 @@
 #include "benchmark/benchmark.h"
 #include "ko/benchmarks/ballast.h"
 #include "ko/benchmarks/python.h"
+#include "ko/benchmarks/raw_fork.h"
 #include "ko/ko.h"
 
 // Its first version: it is all headers, the second needs a library that is built.
@@ -30,20 +31,8 @@
 namespace {
 
 using ko::benchmarks::Ballast;
-
-void Check(benchmark::State& state, bool ok) {
-  if (!ok) state.SkipWithError("a child did not end as it should");
-}
-
-void RawFork(benchmark::State& state) {
-  const Ballast ballast(state.range(0));
-  for (auto _ : state) {
-    const pid_t pid = ::fork();
-    if (pid == 0) ::_exit(7);
-    int status = 0;
-    Check(state, ::waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) == 7);
-  }
-}
+using ko::benchmarks::Check;
+using ko::benchmarks::RawFork;
 
 void Ko(benchmark::State& state) {
   const Ballast ballast(state.range(0));

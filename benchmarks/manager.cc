@@ -28,6 +28,7 @@
 #include "absl/strings/strip.h"
 #include "benchmark/benchmark.h"
 #include "ko/benchmarks/ballast.h"
+#include "ko/benchmarks/raw_fork.h"
 #include "ko/benchmarks/raw_futex.h"
 #include "ko/benchmarks/shared_object.h"
 #include "ko/ko.h"
@@ -37,29 +38,17 @@
 namespace {
 
 using ko::benchmarks::Ballast;
+using ko::benchmarks::Check;
+using ko::benchmarks::RawFork;
 using ko::benchmarks::SharedObject;
 
 int64_t NowNanoseconds() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
-
-void Check(benchmark::State& state, bool ok) {
-  if (!ok) state.SkipWithError("a child did not do as it should");
-}
 
 [[noreturn]] void PauseForEver() {
   for (;;) ::pause();
 }
 
 // --- ForkWait ---------------------------------------------------------------------------------------------------------
-
-void RawFork(benchmark::State& state) {
-  const Ballast ballast(state.range(0));
-  for (auto _ : state) {
-    const pid_t pid = ::fork();
-    if (pid == 0) ::_exit(7);
-    int status = 0;
-    Check(state, ::waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) == 7);
-  }
-}
 
 void ManagerFork(benchmark::State& state) {
   const Ballast ballast(state.range(0));

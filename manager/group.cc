@@ -23,26 +23,21 @@ absl::StatusOr<std::shared_ptr<Supervisor>> Group::GetSupervisor() const {
   return SupervisorOf(record_.get());
 }
 
-Process Group::Fork(ManagedBody body, ProcessOptions options) {
+Process Group::Start(ProcessSpec spec) {
   absl::StatusOr<std::shared_ptr<Supervisor>> supervisor = GetSupervisor();
-  if (!supervisor.ok()) return Process();
-  return Process(
-      (*supervisor)->Start(MakeSpec(std::move(body), std::nullopt, std::move(options)), record_.get()));
+  return supervisor.ok() ? Process((*supervisor)->Start(std::move(spec), record_.get())) : Process();
+}
+
+Process Group::Fork(ManagedBody body, ProcessOptions options) {
+  return Start(MakeSpec(std::move(body), std::nullopt, std::move(options)));
 }
 
 Process Group::Spawn(ManagedBody body, RestartPolicy policy, ProcessOptions options) {
-  absl::StatusOr<std::shared_ptr<Supervisor>> supervisor = GetSupervisor();
-  if (!supervisor.ok()) return Process();
-  return Process(
-      (*supervisor)->Start(MakeSpec(std::move(body), std::move(policy), std::move(options)), record_.get()));
+  return Start(MakeSpec(std::move(body), std::move(policy), std::move(options)));
 }
 
 Process Group::Spawn(Command command, RestartPolicy policy, ProcessOptions options) {
-  absl::StatusOr<std::shared_ptr<Supervisor>> supervisor = GetSupervisor();
-  if (!supervisor.ok()) return Process();
-  return Process(
-      (*supervisor)
-          ->Start(MakeSpec(std::move(command), std::move(policy), std::move(options)), record_.get()));
+  return Start(MakeSpec(std::move(command), std::move(policy), std::move(options)));
 }
 
 WorkerPool Group::SpawnPool(int workers, ManagedBody body, RestartPolicy policy, ProcessOptions options) {
@@ -66,24 +61,11 @@ Group& Group::OnEnd(absl::AnyInvocable<void(const absl::Status&)> handler) {
   return *this;
 }
 
-absl::Status Group::WaitReady(absl::Duration timeout) {
-  const std::shared_ptr<GroupRecord> record = record_;  // a handler may destroy this handle
-  absl::StatusOr<std::shared_ptr<Supervisor>> supervisor = GetSupervisor();
-  return supervisor.ok() ? AwaitGroupReady(**supervisor, record, timeout) : supervisor.status();
-}
+absl::Status Group::WaitReady(absl::Duration timeout) { return AwaitGroupReady(record_, timeout); }
 
-absl::Status Group::Wait(absl::Duration timeout) {
-  const std::shared_ptr<GroupRecord> record = record_;
-  absl::StatusOr<std::shared_ptr<Supervisor>> supervisor = GetSupervisor();
-  if (supervisor.ok()) return AwaitGroupEnd(**supervisor, record, timeout);
-  return record != nullptr && record->ended ? record->end : supervisor.status();
-}
+absl::Status Group::Wait(absl::Duration timeout) { return AwaitGroupEnd(record_, timeout); }
 
-absl::Status Group::Stop() {
-  absl::StatusOr<std::shared_ptr<Supervisor>> supervisor = GetSupervisor();
-  if (supervisor.ok()) (*supervisor)->StopGroup(*record_);
-  return Wait();
-}
+absl::Status Group::Stop() { return StopAndAwaitGroup(record_); }
 
 const std::string& Group::name() const {
   static const std::string none;

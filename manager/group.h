@@ -22,6 +22,7 @@
 namespace ko {
 
 struct GroupRecord;
+struct ProcessSpec;
 class Supervisor;
 
 // Processes, and groups of them, that belong together: started one after the other, each when the one before is ready
@@ -79,6 +80,7 @@ class Group {
                       GroupOptions options);
 
   absl::StatusOr<std::shared_ptr<Supervisor>> GetSupervisor() const;
+  Process Start(ProcessSpec spec);
 
   std::shared_ptr<GroupRecord> record_;
 };

@@ -129,9 +129,7 @@ bool GroupKeeper::Reconcile(const GroupPtr& group) {
 }
 
 bool GroupKeeper::ReconcileOnce(const GroupPtr& group) {
-  if (group->ended || !group->active) {
-    if (group->ended || group->goal != GroupGoal::kDown) return false;
-  }
+  if (group->ended || (!group->active && group->goal != GroupGoal::kDown)) return false;
   bool changed = false;
   const std::vector<GroupRecord::Member> members = group->members;
   for (const GroupRecord::Member& member : members) {
@@ -154,11 +152,11 @@ bool GroupKeeper::ReconcileOnce(const GroupPtr& group) {
   }
   const GroupActions actions = PlanGroup(group->goal, group->ordered, views);
   for (const size_t i : actions.stop) Stop(*group, members[i]);
-  for (const size_t i : actions.start) Start(*group, members[i]);
+  for (const size_t i : actions.start) Start(members[i]);
   return changed || !actions.empty();
 }
 
-void GroupKeeper::Start(GroupRecord&, const GroupRecord::Member& member) {
+void GroupKeeper::Start(const GroupRecord::Member& member) {
   if (member.group != nullptr) {
     member.group->had_turn = true;
     return Activate(*member.group);

@@ -71,7 +71,7 @@ class GroupKeeper {
   MemberView::State StateOf(const GroupRecord& group) const;
   bool Reconcile(const GroupPtr& group);
   bool ReconcileOnce(const GroupPtr& group);
-  void Start(GroupRecord& group, const GroupRecord::Member& member);
+  void Start(const GroupRecord::Member& member);
   void Stop(GroupRecord& group, const GroupRecord::Member& member);
   void Activate(GroupRecord& group);
   void AwaitRestart(const GroupPtr& group);

@@ -1,5 +1,7 @@
 #include "ko/manager/group_wait.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "ko/os/deadline.h"
 
@@ -23,11 +25,12 @@ absl::StatusOr<std::shared_ptr<Supervisor>> SupervisorOf(const GroupRecord* grou
   return supervisor;
 }
 
-absl::Status AwaitGroupReady(Supervisor& supervisor, const std::shared_ptr<GroupRecord>& group,
-                             absl::Duration timeout) {
-  const auto ready = [&] { return supervisor.IsUp(*group); };
+absl::Status AwaitGroupReady(std::shared_ptr<GroupRecord> group, absl::Duration timeout) {
+  absl::StatusOr<std::shared_ptr<Supervisor>> supervisor = SupervisorOf(group.get());
+  if (!supervisor.ok()) return supervisor.status();
+  const auto ready = [&] { return (*supervisor)->IsUp(*group); };
   absl::StatusOr<bool> done =
-      supervisor.RunUntil([&] { return ready() || group->ended; }, os::Deadline::After(timeout));
+      (*supervisor)->RunUntil([&] { return ready() || group->ended; }, os::Deadline::After(timeout));
   if (!done.ok()) return done.status();
   if (ready()) return absl::OkStatus();
   if (!*done) return Late(*group, "not ready", timeout);
@@ -35,13 +38,21 @@ absl::Status AwaitGroupReady(Supervisor& supervisor, const std::shared_ptr<Group
       absl::StrCat("Group ", group->options.name, ": ended before it was ready: ", group->end.message()));
 }
 
-absl::Status AwaitGroupEnd(Supervisor& supervisor, const std::shared_ptr<GroupRecord>& group,
-                           absl::Duration timeout) {
+absl::Status AwaitGroupEnd(std::shared_ptr<GroupRecord> group, absl::Duration timeout) {
+  absl::StatusOr<std::shared_ptr<Supervisor>> supervisor = SupervisorOf(group.get());
+  if (!supervisor.ok()) return group != nullptr && group->ended ? group->end : supervisor.status();
   const auto ended = [&] { return group->ended || group->members.empty(); };
-  absl::StatusOr<bool> done = supervisor.RunUntil(ended, os::Deadline::After(timeout));
+  absl::StatusOr<bool> done = (*supervisor)->RunUntil(ended, os::Deadline::After(timeout));
   if (ended()) return group->end;
   if (!done.ok()) return done.status();
   return Late(*group, "still running", timeout);
+}
+
+absl::Status StopAndAwaitGroup(std::shared_ptr<GroupRecord> group) {
+  if (absl::StatusOr<std::shared_ptr<Supervisor>> supervisor = SupervisorOf(group.get()); supervisor.ok()) {
+    (*supervisor)->StopGroup(*group);
+  }
+  return AwaitGroupEnd(std::move(group), absl::InfiniteDuration());
 }
 
 }  // namespace ko

@@ -15,12 +15,14 @@ namespace ko {
 // is gone or belongs to another process.
 absl::StatusOr<std::shared_ptr<Supervisor>> SupervisorOf(const GroupRecord* group);
 
-// Until all members run and are ready. Errors: DeadlineExceeded; Aborted where the group ends before; RunUntil's.
-absl::Status AwaitGroupReady(Supervisor& supervisor, const std::shared_ptr<GroupRecord>& group,
-                             absl::Duration timeout);
-// Until the group has ended; how, or DeadlineExceeded, or RunUntil's.
-absl::Status AwaitGroupEnd(Supervisor& supervisor, const std::shared_ptr<GroupRecord>& group,
-                           absl::Duration timeout);
+// Each takes its own reference: a handler may destroy the handle. Errors: SupervisorOf's and RunUntil's, and as said.
+
+// Until all members run and are ready. Errors: DeadlineExceeded; Aborted where the group ends before.
+absl::Status AwaitGroupReady(std::shared_ptr<GroupRecord> group, absl::Duration timeout);
+// Until the group has ended; how, also where it had before its manager went, or DeadlineExceeded.
+absl::Status AwaitGroupEnd(std::shared_ptr<GroupRecord> group, absl::Duration timeout);
+// Asks it to end, and waits for that.
+absl::Status StopAndAwaitGroup(std::shared_ptr<GroupRecord> group);
 
 }  // namespace ko
 

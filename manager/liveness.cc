@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "ko/os/signal_number.h"
 
 namespace ko {
 
@@ -17,7 +18,7 @@ absl::Status LivenessPolicy::Validate() const {
   if (start_deadline <= absl::ZeroDuration()) return refuse("start_deadline is not positive");
   if (heartbeat_deadline <= absl::ZeroDuration()) return refuse("heartbeat_deadline is not positive");
   if (task_deadline <= absl::ZeroDuration()) return refuse("task_deadline is not positive");
-  if (hung_signal <= 0 || hung_signal > SIGRTMAX) return refuse("hung_signal is no signal");
+  if (!os::IsSignalNumber(hung_signal)) return refuse("hung_signal is no signal");
   if (hung_grace < absl::ZeroDuration() || hung_grace == absl::InfiniteDuration()) {
     return refuse("hung_grace is negative or infinite");
   }

@@ -108,8 +108,7 @@ void Supervisor::BeginShutdown(const std::optional<StopPlan>& plan) {
       if (record->group == nullptr || stops) RequestStop(record);
     }
     groups_.StopAll();
-    Arm();
-    RingForUntold();
+    WakeWaiter();
   };
   if (std::exchange(shutting_down_, true)) return;
   while (!shutdown_handlers_.empty() && IsOwnedByThisProcess()) {
@@ -163,15 +162,13 @@ void Supervisor::AddGroup(const std::shared_ptr<GroupRecord>& group, GroupRecord
   group->supervisor = weak_from_this();
   groups_.Add(group, parent);
   groups_.Settle();
-  Arm();
-  RingForUntold();
+  WakeWaiter();
 }
 
 void Supervisor::StopGroup(GroupRecord& group) {
   groups_.Stop(group);
   groups_.Settle();
-  Arm();
-  RingForUntold();
+  WakeWaiter();
 }
 
 void Supervisor::Dismiss(const RecordPtr& record) {
@@ -300,6 +297,11 @@ int Supervisor::AnswerBell() {
     if (record->spec.options.recycle.max_tasks != RecyclePolicy::kUnlimited) Check(record, *attempt);
   }
   return count;
+}
+
+void Supervisor::WakeWaiter() {
+  Arm();
+  RingForUntold();
 }
 
 void Supervisor::Arm() {

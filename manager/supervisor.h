@@ -160,6 +160,7 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
   void OnAttemptEnd(const RecordPtr& record, Attempt& attempt, ExitStatus status);
   void OnCurrentEnd(const RecordPtr& record, ExitEvent exit, bool to_restart);
   void FailStart(const RecordPtr& record, ExitStatus status);
+  void TellFailedStart(const ProcessRecord& record, const ExitEvent& exit);
   ExitEvent Reap(ProcessRecord& record, Attempt& attempt, ExitStatus status);
   void KeepExit(const RecordPtr& record, const ExitEvent& exit);
   bool TakeOomKill(const ExitStatus& status);
@@ -173,10 +174,11 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
 
   // Stopping.
   StopPlan PlanOf(const ProcessRecord& record) const;
+  static StopTarget TargetOf(const ProcessRecord& record);
   void StopAttempt(const RecordPtr& record, Attempt& attempt, const StopPlan& plan, std::string reason);
   void Signal(const RecordPtr& record, Attempt& attempt, const StopTracker::Action& action);
   void SendTo(const ProcessRecord& record, Attempt& attempt, int signo);
-  void KillLeftovers(const ProcessRecord& record, const Attempt& attempt);
+  void KillLeftovers(const ProcessRecord& record, Attempt& attempt);
 
   // Watching over.
   void OnTimer(const RecordPtr& record, Attempt& attempt);
@@ -204,6 +206,8 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
   std::optional<Watched> FindSender(pid_t pid) const;
   bool NoticeReady(const RecordPtr& record, Attempt& attempt);
   void BeReady(const RecordPtr& record, Attempt& attempt);
+  // Outside of a round: poll_fd is readable when something is due.
+  void WakeWaiter();
   void Arm();
   void RingForUntold();
   void RunCallbacks();

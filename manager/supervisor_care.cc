@@ -9,6 +9,7 @@
 #include "ko/os/pidfd.h"
 #include "ko/os/process_memory.h"
 #include "ko/os/process_tree.h"
+#include "ko/os/signal_number.h"
 
 // How a Supervisor stops processes, watches over their lives, and replaces those that are well.
 
@@ -33,7 +34,7 @@ std::optional<absl::Duration> TimeIn(const std::atomic<int64_t>& nanoseconds) {
 // --- stopping ---------------------------------------------------------------------------------------------------------
 
 absl::Status Supervisor::CheckSignal(int signo) {
-  if (signo > 0 && signo <= SIGRTMAX) return absl::OkStatus();
+  if (os::IsSignalNumber(signo)) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("ProcessManager: ", signo, " is no signal"));
 }
 
@@ -46,8 +47,14 @@ absl::Status Supervisor::Kill(ProcessRecord& record, int signo) {
 StopPlan Supervisor::PlanOf(const ProcessRecord& record) const {
   const std::optional<StopPlan>& own = record.spec.options.stop;
   StopPlan plan = shutdown_plan_.has_value() ? *shutdown_plan_ : own.value_or(StopPlan::From(stop_policy_));
-  if (own.has_value()) plan.target = own->target;
+  plan.target = TargetOf(record);
   return plan;
+}
+
+// Whatever the steps: nobody but its own options asks for more than the process.
+StopTarget Supervisor::TargetOf(const ProcessRecord& record) {
+  const std::optional<StopPlan>& own = record.spec.options.stop;
+  return own.has_value() ? own->target : StopTarget::kProcess;
 }
 
 void Supervisor::RequestStop(const RecordPtr& record, const std::optional<StopPlan>& plan) {
@@ -64,8 +71,7 @@ void Supervisor::RequestStop(const RecordPtr& record, const std::optional<StopPl
       StopAttempt(record, *attempt, chosen, "stopped");
     }
   }
-  Arm();
-  RingForUntold();
+  WakeWaiter();
 }
 
 void Supervisor::StopForGood(const RecordPtr& member) { RequestStop(member); }
@@ -109,7 +115,7 @@ void Supervisor::Signal(const RecordPtr& record, Attempt& attempt, const StopTra
 
 void Supervisor::SendTo(const ProcessRecord& record, Attempt& attempt, int signo) {
   // A child that has not come to make its group or session yet is alone.
-  switch (PlanOf(record).target) {
+  switch (TargetOf(record)) {
     case StopTarget::kGroup:
       if (::kill(-attempt.pid(), signo) == 0) return;
       break;
@@ -124,16 +130,8 @@ void Supervisor::SendTo(const ProcessRecord& record, Attempt& attempt, int signo
 }
 
 // While its leader is a zombie, so that its number is nobody else's.
-void Supervisor::KillLeftovers(const ProcessRecord& record, const Attempt& attempt) {
-  const StopTarget target = PlanOf(record).target;
-  if (target == StopTarget::kProcess) return;
-  if (!HasEnded(attempt)) return;
-  if (target == StopTarget::kGroup) {
-    ::kill(-attempt.pid(), SIGKILL);
-  } else {
-    if (attempt.cgroup.has_value()) attempt.cgroup->Kill().IgnoreError();
-    os::SignalSession(attempt.pid(), SIGKILL);
-  }
+void Supervisor::KillLeftovers(const ProcessRecord& record, Attempt& attempt) {
+  if (TargetOf(record) != StopTarget::kProcess && HasEnded(attempt)) SendTo(record, attempt, SIGKILL);
 }
 
 // --- watching over ----------------------------------------------------------------------------------------------------
@@ -275,17 +273,13 @@ void Supervisor::Replace(const RecordPtr& record, absl::Duration observe, std::s
   record->replacement->done = std::move(done);
   if (std::optional<ExitStatus> failed = StartAttempt(record, Role::kSuccessor)) {
     ExitEvent exit{.status = *failed, .attempt = record->attempt};
-    Tell(*record, nullptr, ProcessEvent::Kind::kExited, [&](ProcessEvent& event) {
-      event.attempt = exit.attempt;
-      event.exit = exit;
-    });
+    TellFailedStart(*record, exit);
     announcements_.TellExit(record, std::move(exit), /*is_last=*/false);
     FinishReplacement(record, absl::AbortedError(absl::StrCat(record->name(), ": ", failed->ToString())));
   } else if (record->spec.options.ready == ReadyWhen::kStarted) {
     OnSuccessorReady(record);
   }
-  Arm();
-  RingForUntold();
+  WakeWaiter();
 }
 
 void Supervisor::OnSuccessorReady(const RecordPtr& record) {

@@ -36,17 +36,18 @@ void Supervisor::OnAttemptEnd(const RecordPtr& record, Attempt& attempt, ExitSta
   if (role == Role::kCurrent || !record->exit.has_value()) KeepExit(record, exit);
   if (role == Role::kCurrent && !record->finishing) return OnCurrentEnd(record, std::move(exit), to_restart);
 
-  const absl::Status how = exit.status.ToStatus();
-  const std::string text = exit.status.ToString();
+  const ExitStatus ended = exit.status;
   const bool is_last = record->finishing && !record->Lives();
   announcements_.TellExit(record, std::move(exit), is_last);
   if (record->group != nullptr) groups_.Touch();  // it may have waited for this one's end
   if (is_last) {
     EndForGood(record);
-    if (record->group != nullptr) groups_.OnMemberEnd(record, Action::kStayDown, text);
+    if (record->group != nullptr) groups_.OnMemberEnd(record, Action::kStayDown, ended.ToString());
   } else if (role == Role::kSuccessor) {
-    FinishReplacement(record, absl::AbortedError(absl::StrCat(record->name(), ": the new one has ended: ",
-                                                              how.ok() ? text : std::string(how.message()))));
+    const absl::Status how = ended.ToStatus();
+    FinishReplacement(
+        record, absl::AbortedError(absl::StrCat(record->name(), ": the new one has ended: ",
+                                                how.ok() ? ended.ToString() : std::string(how.message()))));
   } else if (record->replacement.has_value() && record->replacement->stage == Replacement::Stage::kRetiring) {
     FinishReplacement(record, absl::OkStatus());
   }
@@ -55,12 +56,16 @@ void Supervisor::OnAttemptEnd(const RecordPtr& record, Attempt& attempt, ExitSta
 // An attempt that never was.
 void Supervisor::FailStart(const RecordPtr& record, ExitStatus status) {
   ExitEvent exit{.status = std::move(status), .attempt = record->attempt};
-  Tell(*record, nullptr, ProcessEvent::Kind::kExited, [&](ProcessEvent& event) {
+  TellFailedStart(*record, exit);
+  KeepExit(record, exit);
+  OnCurrentEnd(record, std::move(exit), /*to_restart=*/false);
+}
+
+void Supervisor::TellFailedStart(const ProcessRecord& record, const ExitEvent& exit) {
+  Tell(record, nullptr, ProcessEvent::Kind::kExited, [&](ProcessEvent& event) {
     event.attempt = exit.attempt;
     event.exit = exit;
   });
-  KeepExit(record, exit);
-  OnCurrentEnd(record, std::move(exit), /*to_restart=*/false);
 }
 
 void Supervisor::OnCurrentEnd(const RecordPtr& record, ExitEvent exit, bool to_restart) {
@@ -83,7 +88,7 @@ void Supervisor::OnCurrentEnd(const RecordPtr& record, ExitEvent exit, bool to_r
   }
 
   const RestartTracker::Decision decision = DecideRestart(record, exit.status, exit.run_time);
-  const std::string how = exit.status.ToString();
+  const ExitStatus ended = exit.status;
   if (decision.action == Action::kRestart) {
     announcements_.TellExit(record, std::move(exit), /*is_last=*/false);
     Tell(*record, nullptr, ProcessEvent::Kind::kRestarting, [&](ProcessEvent& event) {
@@ -91,12 +96,12 @@ void Supervisor::OnCurrentEnd(const RecordPtr& record, ExitEvent exit, bool to_r
       event.delay = decision.delay;
     });
     AwaitRestart(record, decision.delay);
-    if (record->group != nullptr) groups_.OnMemberEnd(record, decision.action, how);
+    if (record->group != nullptr) groups_.OnMemberEnd(record, decision.action, ended.ToString());
     return;
   }
   if (decision.action == Action::kEscalate && record->group != nullptr) {
     announcements_.TellExit(record, std::move(exit), /*is_last=*/false);
-    return groups_.OnMemberEnd(record, decision.action, how);
+    return groups_.OnMemberEnd(record, decision.action, ended.ToString());
   }
 
   if (decision.action != Action::kStayDown) {
@@ -107,7 +112,7 @@ void Supervisor::OnCurrentEnd(const RecordPtr& record, ExitEvent exit, bool to_r
   if (decision.action == Action::kEscalate) {
     Escalate(absl::AbortedError(
         absl::StrCat("ProcessManager: shut down, as a process reached its limit of restarts at attempt ",
-                     record->attempt, ": ", how)));
+                     record->attempt, ": ", ended.ToString())));
   }
   DropSpare(*record);
   record->finishing = true;
@@ -115,7 +120,7 @@ void Supervisor::OnCurrentEnd(const RecordPtr& record, ExitEvent exit, bool to_r
   announcements_.TellExit(record, std::move(exit), is_last);
   if (!is_last) return;
   EndForGood(record);
-  if (record->group != nullptr) groups_.OnMemberEnd(record, decision.action, how);
+  if (record->group != nullptr) groups_.OnMemberEnd(record, decision.action, ended.ToString());
 }
 
 RestartTracker::Decision Supervisor::DecideRestart(const RecordPtr& record, const ExitStatus& status,

@@ -94,20 +94,17 @@ Supervisor::RecordPtr Supervisor::Start(ProcessSpec spec, GroupRecord* group) {
   } else {
     StartCurrent(record);
   }
-  Arm();
-  RingForUntold();
+  WakeWaiter();
   return record;
 }
 
 void Supervisor::StartCurrent(const RecordPtr& record) {
   record->due = false;
-  if (UseSpare(record)) {
-    KeepSpare(record);
-  } else if (std::optional<ExitStatus> failed = StartAttempt(record, Attempt::Role::kCurrent)) {
-    FailStart(record, *std::move(failed));
-  } else {
-    KeepSpare(record);
+  if (!UseSpare(record)) {
+    std::optional<ExitStatus> failed = StartAttempt(record, Attempt::Role::kCurrent);
+    if (failed.has_value()) return FailStart(record, *std::move(failed));
   }
+  KeepSpare(record);
 }
 
 std::optional<ExitStatus> Supervisor::StartAttempt(const RecordPtr& record, Attempt::Role role) {
@@ -120,7 +117,7 @@ std::optional<ExitStatus> Supervisor::StartAttempt(const RecordPtr& record, Atte
   if (!control.ok()) return fail(ExitStatus::NotStarted(ENOMEM, "start").WithReason(control.status()));
 
   Outfit outfit{.role = role, .control = *std::move(control), .cgroup = std::nullopt};
-  if (PlanOf(*record).target == StopTarget::kTree) outfit.cgroup = MakeCgroup(next_token_);
+  if (TargetOf(*record) == StopTarget::kTree) outfit.cgroup = MakeCgroup(next_token_);
   std::variant<Child, ExitStatus> started = StartProcess(record, outfit);
   if (auto* status = std::get_if<ExitStatus>(&started);
       status != nullptr && status->start_error() == EMFILE && fd_limit_.Raise()) {
@@ -167,7 +164,7 @@ std::variant<Child, ExitStatus> Supervisor::StartProcess(const RecordPtr& record
   if (!environment.ok()) return ExitStatus::NotStarted(EMFILE, "socket").WithReason(environment.status());
   std::variant<Child, ExitStatus> started =
       record->spec.command->Start({.open_files = fd_limit_.original(),
-                                   .target = PlanOf(*record).target,
+                                   .target = TargetOf(*record),
                                    .environment = *std::move(environment)});
   // What it may have started before is found by its session.
   if (const Child* child = std::get_if<Child>(&started); child != nullptr && outfit.cgroup.has_value()) {
@@ -224,7 +221,7 @@ std::variant<Child, ExitStatus> Supervisor::ForkAttempt(const RecordPtr& record,
 // With all signals blocked: this becomes an empty supervisor of the child's own.
 absl::Status Supervisor::EnterChild(const RecordPtr& record, const Outfit& outfit) {
   os::EventFd bell = std::move(kernel_->bell);
-  const StopTarget target = PlanOf(*record).target;
+  const StopTarget target = TargetOf(*record);
   const int next_attempt = record->attempt + 1;
   DropEverything();
   os::LeaveTerminalInterruptsToParent();

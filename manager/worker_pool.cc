@@ -42,8 +42,12 @@ WorkerPool WorkerPool::Create(const std::shared_ptr<Supervisor>& supervisor, Gro
   return WorkerPool(std::move(pool));
 }
 
+std::shared_ptr<GroupRecord> WorkerPool::GetGroup() const {
+  return pool_ == nullptr ? nullptr : pool_->group;
+}
+
 absl::StatusOr<std::shared_ptr<Supervisor>> WorkerPool::GetSupervisor() const {
-  return SupervisorOf(pool_ == nullptr ? nullptr : pool_->group.get());
+  return SupervisorOf(GetGroup().get());
 }
 
 // The same of a pool that goes on.
@@ -125,23 +129,10 @@ absl::Status WorkerPool::ObeySignals(RollOutOptions options, absl::AnyInvocable<
   });
 }
 
-absl::Status WorkerPool::WaitReady(absl::Duration timeout) {
-  const std::shared_ptr<PoolRecord> pool = pool_;
-  absl::StatusOr<std::shared_ptr<Supervisor>> supervisor = GetSupervisor();
-  return supervisor.ok() ? AwaitGroupReady(**supervisor, pool->group, timeout) : supervisor.status();
-}
+absl::Status WorkerPool::WaitReady(absl::Duration timeout) { return AwaitGroupReady(GetGroup(), timeout); }
 
-absl::Status WorkerPool::Wait(absl::Duration timeout) {
-  const std::shared_ptr<PoolRecord> pool = pool_;
-  absl::StatusOr<std::shared_ptr<Supervisor>> supervisor = GetSupervisor();
-  if (supervisor.ok()) return AwaitGroupEnd(**supervisor, pool->group, timeout);
-  return pool != nullptr && pool->group->ended ? pool->group->end : supervisor.status();
-}
+absl::Status WorkerPool::Wait(absl::Duration timeout) { return AwaitGroupEnd(GetGroup(), timeout); }
 
-absl::Status WorkerPool::Stop() {
-  absl::StatusOr<std::shared_ptr<Supervisor>> supervisor = GetSupervisor();
-  if (supervisor.ok()) (*supervisor)->StopGroup(*pool_->group);
-  return Wait();
-}
+absl::Status WorkerPool::Stop() { return StopAndAwaitGroup(GetGroup()); }
 
 }  // namespace ko

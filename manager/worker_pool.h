@@ -77,6 +77,7 @@ class WorkerPool {
   static WorkerPool Create(const std::shared_ptr<Supervisor>& supervisor, GroupRecord* parent, int workers,
                            ProcessSpec spec);
 
+  std::shared_ptr<GroupRecord> GetGroup() const;
   absl::StatusOr<std::shared_ptr<Supervisor>> GetSupervisor() const;
   absl::StatusOr<std::shared_ptr<Supervisor>> GetLiving() const;
 

@@ -17,6 +17,7 @@
 #include "ko/os/futex.h"
 #include "ko/pool/pool_options.h"
 #include "ko/pool/process_pool.h"
+#include "ko/pool/test_pipe.h"
 #include "ko/testing/leaks.h"
 #include "ko/testing/status_matchers.h"
 
@@ -42,24 +43,6 @@ void SaySleepForEver(int fd, int) {
   (void)!::write(fd, "!", 1);
   for (;;) ::pause();
 }
-
-// On which tasks tell that they run. It is made before the pool.
-class Pipe {
- public:
-  Pipe() { EXPECT_EQ(::pipe(fds_), 0); }
-  ~Pipe() {
-    ::close(fds_[0]);
-    ::close(fds_[1]);
-  }
-  int in() const { return fds_[1]; }
-  void Await() {
-    char byte;
-    EXPECT_EQ(::read(fds_[0], &byte, 1), 1);
-  }
-
- private:
-  int fds_[2];
-};
 
 class MapTest : public testing::LeakCheckedTest {
  protected:
@@ -157,7 +140,7 @@ TEST_F(MapTest, SeveralRunInAPoolWithLittleRoom) {
 }
 
 TEST_F(MapTest, AnInterruptCancelsWhatRunsAndWhatIsLeft) {
-  Pipe running;
+  TestPipe running;
   ProcessPool pool = Make();
   std::atomic<uint32_t> word = 0;
   std::thread interrupter([&] {

@@ -19,6 +19,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "ko/pool/pool_options.h"
+#include "ko/pool/test_pipe.h"
 #include "ko/testing/in_child.h"
 #include "ko/testing/leaks.h"
 #include "ko/testing/process_state.h"
@@ -59,24 +60,6 @@ void SayAndSleepForEver(int fd) {
   Say(fd);
   SleepForEver();
 }
-
-// A pipe on which tasks tell that they run. It is made before the pool.
-class Pipe {
- public:
-  Pipe() { EXPECT_EQ(::pipe(fds_), 0); }
-  ~Pipe() {
-    ::close(fds_[0]);
-    ::close(fds_[1]);
-  }
-  int in() const { return fds_[1]; }
-  void Await() {
-    char byte;
-    EXPECT_EQ(::read(fds_[0], &byte, 1), 1);
-  }
-
- private:
-  int fds_[2];
-};
 
 class ProcessPoolTest : public testing::LeakCheckedTest {
  protected:
@@ -189,7 +172,7 @@ TEST_F(ProcessPoolTest, WhereThereIsNoRoomSubmitGivesUpWhenAsked) {
 }
 
 TEST_F(ProcessPoolTest, ATaskThatIsCancelledBeforeItStartsDoesNotRun) {
-  Pipe ran;
+  TestPipe ran;
   ProcessPool pool = Make({.workers = 1});
   Future<void> first = pool.Submit<&SayAndSleepForEver>(ran.in());
   ran.Await();
@@ -203,7 +186,7 @@ TEST_F(ProcessPoolTest, ATaskThatIsCancelledBeforeItStartsDoesNotRun) {
 }
 
 TEST_F(ProcessPoolTest, ATaskThatIsCancelledWhileItRunsEndsAndItsWorkerIsReplaced) {
-  Pipe ran;
+  TestPipe ran;
   ProcessPool pool = Make({.workers = 1});
   Future<void> task = pool.Submit<&SayAndSleepForEver>(ran.in());
   ran.Await();
@@ -326,7 +309,7 @@ TEST_F(ProcessPoolTest, FinishEndsWhatTakesTooLong) {
 }
 
 TEST_F(ProcessPoolTest, FuturesOutliveTheirPool) {
-  Pipe ran;
+  TestPipe ran;
   std::optional<ProcessPool> pool = Make({.workers = 1});
   Future<int> done = pool->Submit<&Add>(1, 2);
   Future<void> running = pool->Submit<&SayAndSleepForEver>(ran.in());
@@ -377,7 +360,7 @@ TEST_F(ProcessPoolTest, AForkedChildCannotUseThePool) {
 }
 
 TEST_F(ProcessPoolTest, AThreadedProgramIsRefusedUnlessAllowed) {
-  Pipe done;
+  TestPipe done;
   std::thread other([&] { done.Await(); });
   EXPECT_THAT(ProcessPool::Create({.workers = 1}), StatusIs(absl::StatusCode::kFailedPrecondition));
   {
@@ -413,7 +396,7 @@ TEST_F(ProcessPoolTest, WithoutDescriptorsOrAddressSpaceThereIsAnErrorAndNothing
 
 TEST_F(ProcessPoolTest, ThreadsThatWaitWhileThePoolIsStoppedGetAnAnswer) {
   ProcessPool pool = Make({.workers = 2, .capacity = 2});
-  Pipe running;
+  TestPipe running;
   std::vector<std::thread> threads;
   for (int t = 0; t < 6; ++t) {
     threads.emplace_back([&] {

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ko/os/errno_status.h"
+#include "ko/os/signal_number.h"
 
 namespace ko {
 namespace {
@@ -113,7 +114,7 @@ std::optional<ExitStatus> Child::TryWait() {
 
 absl::Status Child::Kill(int signo) {
   if (absl::Status usable = CheckUsable(); !usable.ok()) return usable;
-  if (signo <= 0 || signo > SIGRTMAX) {
+  if (!os::IsSignalNumber(signo)) {
     return absl::InvalidArgumentError(absl::StrCat("kill(pid ", pid_, "): ", signo, " is no signal"));
   }
   if (status_.has_value()) return absl::OkStatus();
