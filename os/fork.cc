@@ -1,7 +1,6 @@
 #include "ko/os/fork.h"
 
 #include <fcntl.h>
-#include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -75,9 +74,9 @@ std::variant<ForkedProcess, StartFailure> ForkWithPidfd() {
   // pidfd.
   if (ChildrenAreReapedByTheKernel() || HasOtherThreads()) return ForkBehindGate();
 
-  // A descriptor held until the child's pidfd takes its place: where there is none to be had there is no fork at all. Of
-  // those that need nothing else this kind is the cheapest.
-  UniqueFd reserved(::eventfd(0, EFD_CLOEXEC));
+  // A descriptor held until the child's pidfd takes its place, and of the same kind: where no pidfd is to be had
+  // there is no fork at all, and nothing to undo that may have begun to run.
+  UniqueFd reserved = OpenPidfd(::getpid());
   if (!reserved.valid()) return StartFailure{"pidfd_open", errno};
   const pid_t pid = ::fork();
   if (pid < 0) return StartFailure{"fork", errno};
