@@ -28,6 +28,10 @@ packages=(bazel-bootstrap g++ procps clang-format-19)
 packages+=(libboost-dev liblmdb-dev gnuplot-nox chromium-headless-shell)
 # The broker that the tests start, TLS for its client, and what makes certificates.
 packages+=(rabbitmq-server libssl-dev openssl)
+# Clients of the HTTP demo.
+packages+=(curl wrk)
+# The second compiler, with its fuzzer, and what checks the models of the protocols.
+packages+=(clang libclang-rt-dev spin)
 apt-get install --yes --no-install-recommends "${packages[@]}"
 apt-get clean
 
