@@ -50,6 +50,15 @@ struct Attempt {
   Attempt(Child child, TimerQueue& timers, absl::AnyInvocable<void()> on_time)
       : child(std::move(child)), timer(timers, std::move(on_time)) {}
   pid_t pid() const { return child.pid(); }
+  // Every descriptor that it owns; -1 for what is none.
+  template <class Visit>
+  void ForEachFd(Visit visit) const {
+    visit(child.pidfd());
+    for (int stream = 0; output.has_value() && stream < CommandOutput::kStreams; ++stream)
+      visit(output->fd(stream));
+    if (!cgroup.has_value()) return;
+    for (const int fd : cgroup->fds()) visit(fd);
+  }
 };
 
 }  // namespace ko

@@ -38,7 +38,7 @@ class ControlSlotRef {
   ControlSlot* slot_ = nullptr;
 };
 
-// Hands out slots, many to a page, so that a thousand children cost a few mappings and no descriptor.
+// Hands out slots, many in one mapping, so that thousands of children cost a few mappings and no descriptor.
 class ControlSlots {
  public:
   // A zeroed slot. Errors: ResourceExhausted.
@@ -47,9 +47,11 @@ class ControlSlots {
   void Free(ControlSlotRef slot);
 
  private:
-  static constexpr size_t kPageBytes = 4096;
-  static constexpr size_t kSlotsPerPage = kPageBytes / sizeof(ControlSlot);
+  static constexpr size_t kFirstBytes = 4096;
+  static constexpr size_t kLargestBytes = 64 << 10;
 
+  size_t next_bytes_ =
+      kFirstBytes;  // of the next mapping: each is twice as large as the one before, to a limit
   std::vector<ControlSlotRef> free_;
 };
 

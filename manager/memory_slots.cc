@@ -3,8 +3,6 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <bit>
-#include <cstdint>
 #include <cstring>
 #include <utility>
 
@@ -15,61 +13,73 @@ namespace ko {
 namespace {
 
 constexpr size_t kPageBytes = 4096;
-constexpr int kSlotsPerSlab = 64;  // the bits of a word
+constexpr size_t kFirstSlab = 64;      // slots; some 5 MB of addresses
+constexpr size_t kLargestSlab = 1024;  // for whose words that say what is used a page is enough
 
 }  // namespace
 
+// Those words, then the memories.
 struct MemorySlots::Slab {
   os::SharedMapping mapping;
+  size_t slots = 0;
   size_t slot_bytes = 0;
-  uint64_t free = ~uint64_t{0};  // a bit for each slot
-  uint64_t process_mark = os::ProcessMark();
+  std::vector<size_t> free;
+  const uint64_t process_mark = os::ProcessMark();
 
-  void* At(int index) const { return static_cast<char*>(mapping.data()) + index * slot_bytes; }
+  size_t OffsetOf(size_t index) const { return kPageBytes + index * slot_bytes; }
+  void* At(size_t index) const { return static_cast<char*>(mapping.data()) + OffsetOf(index); }
+  std::atomic<uint8_t>* used(size_t index) const {
+    return static_cast<std::atomic<uint8_t>*>(mapping.data()) + index;
+  }
 };
 
 // Owns the memory while there are references, in the process that has handed it out.
 struct MemorySlots::Slot {
-  Slot(std::shared_ptr<Slab> slab, int index) : slab(std::move(slab)), index(index) {}
+  Slot(std::shared_ptr<Slab> slab, size_t index) : slab(std::move(slab)), index(index) {}
   Slot(const Slot&) = delete;
   ~Slot() {
     if (os::ProcessMark() != slab->process_mark) return;
-    // Zeroed for the next one, and its pages are free at once. Where the kernel cannot, by hand.
-    if (::madvise(slab->At(index), slab->slot_bytes, MADV_REMOVE) != 0) {
-      std::memset(slab->At(index), 0, slab->slot_bytes);
+    // One that was used is zeroed for the next one, and its pages are free at once. That takes the kernel through every
+    // process that maps it, so it is not done for one that was not.
+    if (slab->used(index)->exchange(0, std::memory_order_relaxed) != 0 &&
+        ::madvise(slab->At(index), slab->slot_bytes, MADV_REMOVE) != 0) {
+      std::memset(slab->At(index), 0, slab->slot_bytes);  // where the kernel cannot
     }
-    slab->free |= uint64_t{1} << index;
+    slab->free.push_back(index);
   }
 
   const std::shared_ptr<Slab> slab;
-  const int index;
+  const size_t index;
 };
 
-absl::StatusOr<std::shared_ptr<MemorySlots::Slab>> MemorySlots::MakeSlab() {
+absl::StatusOr<std::shared_ptr<MemorySlots::Slab>> MemorySlots::MakeSlab(size_t slots) {
   const absl::StatusOr<size_t> bytes = SharedMemory::BytesFor(kCapacityBytes);
   if (!bytes.ok()) return bytes.status();
   auto slab = std::make_shared<Slab>();
+  slab->slots = slots;
   slab->slot_bytes = (*bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
-  absl::StatusOr<os::SharedMapping> mapping = os::SharedMapping::Create(slab->slot_bytes * kSlotsPerSlab);
+  absl::StatusOr<os::SharedMapping> mapping = os::SharedMapping::Create(slab->OffsetOf(slots));
   if (!mapping.ok()) return mapping.status();
   slab->mapping = *std::move(mapping);
+  for (size_t index = slots; index-- > 0;) slab->free.push_back(index);
   return slab;
 }
 
-absl::StatusOr<std::shared_ptr<SharedMemory>> MemorySlots::Allocate() {
-  auto slab = std::find_if(slabs_.begin(), slabs_.end(), [](const auto& slab) { return slab->free != 0; });
+absl::StatusOr<std::shared_ptr<ProcessMemory>> MemorySlots::Allocate() {
+  auto slab =
+      std::find_if(slabs_.begin(), slabs_.end(), [](const auto& slab) { return !slab->free.empty(); });
   if (slab == slabs_.end()) {
-    absl::StatusOr<std::shared_ptr<Slab>> made = MakeSlab();
+    absl::StatusOr<std::shared_ptr<Slab>> made =
+        MakeSlab(slabs_.empty() ? kFirstSlab : std::min(2 * slabs_.back()->slots, kLargestSlab));
     if (!made.ok()) return made.status();
     slab = slabs_.insert(slabs_.end(), *std::move(made));
   }
-  const int index = std::countr_zero((*slab)->free);
-  (*slab)->free &= ~(uint64_t{1} << index);
-  auto slot = std::make_shared<Slot>(*slab, index);
-  void* const data = (*slab)->At(index);
-  absl::StatusOr<SharedMemory> memory = SharedMemory::CreateIn(data, kCapacityBytes, std::move(slot));
+  const size_t index = (*slab)->free.back();
+  (*slab)->free.pop_back();
+  absl::StatusOr<SharedMemory> memory =
+      SharedMemory::CreateIn((*slab)->At(index), kCapacityBytes, std::make_shared<Slot>(*slab, index));
   if (!memory.ok()) return memory.status();
-  return std::make_shared<SharedMemory>(*std::move(memory));
+  return std::make_shared<ProcessMemory>(*std::move(memory), (*slab)->used(index));
 }
 
 }  // namespace ko

@@ -127,7 +127,7 @@ absl::StatusOr<ExitStatus> Process::Stop() {
 }
 
 SharedMemory& Process::shared_memory() const {
-  if (record_ != nullptr && record_->memory != nullptr) return *record_->memory;
+  if (record_ != nullptr && record_->memory != nullptr) return record_->memory->Use();
   static SharedMemory none;
   return none;
 }

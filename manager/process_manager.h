@@ -115,6 +115,9 @@ class ProcessManager {
   SignalDispatcher& signals();
 
  private:
+  // This process's. In a forked child that is a new one, at the first call that needs it.
+  const std::shared_ptr<Supervisor>& supervisor();
+
   std::shared_ptr<Supervisor> supervisor_;
 };
 

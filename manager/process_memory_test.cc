@@ -91,14 +91,33 @@ TEST_F(ProcessMemoryTest, OutlivesTheManagerWithTheHandle) {
 
 TEST_F(ProcessMemoryTest, AChildThatDropsItsCopiesLeavesTheMemoryAlone) {
   MemorySlots slots;
-  std::shared_ptr<SharedMemory> memory = *slots.Allocate();
-  (*memory)["k"] = 1;
+  std::shared_ptr<ProcessMemory> memory = *slots.Allocate();
+  memory->Use()["k"] = 1;
   InChild([&] { memory.reset(); });
-  EXPECT_TRUE((*memory)["k"] == 1);
-  const SharedMemory* const address = memory.get();
-  memory.reset();
-  memory = *slots.Allocate();
-  EXPECT_TRUE(memory->empty()) << address;
+  EXPECT_TRUE(memory->Use()["k"] == 1);
+}
+
+// The same place, however it was used, and by whom, is empty for the next.
+TEST_F(ProcessMemoryTest, OneThatIsGivenBackIsEmptyForTheNext) {
+  MemorySlots slots;
+  for (int round = 0; round < 6; ++round) {
+    std::shared_ptr<ProcessMemory> memory = *slots.Allocate();
+    EXPECT_TRUE(memory->Use().empty());
+    if (round % 3 == 1) memory->Use()["k"] = round;
+    if (round % 3 == 2) {
+      EXPECT_TRUE(InChild([&] { memory->Use()["k"] = round; }).ok());
+    }
+  }
+}
+
+TEST_F(ProcessMemoryTest, ThousandsAtATimeAreEachTheirOwn) {
+  MemorySlots slots;
+  std::vector<std::shared_ptr<ProcessMemory>> memories;
+  for (int i = 0; i < 3000; ++i) {  // of mappings of three sizes
+    memories.push_back(*slots.Allocate());
+    memories.back()->Use()["i"] = i;
+  }
+  for (int i = 0; i < 3000; ++i) EXPECT_TRUE(memories[i]->Use()["i"] == i);
 }
 
 }  // namespace

@@ -13,11 +13,11 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "ko/ipc/shared_memory.h"
 #include "ko/manager/attempt.h"
 #include "ko/manager/exit_event.h"
 #include "ko/manager/managed_body.h"
 #include "ko/manager/managed_command.h"
+#include "ko/manager/memory_slots.h"
 #include "ko/manager/process_options.h"
 #include "ko/manager/restart_tracker.h"
 #include "ko/manager/timer_queue.h"
@@ -88,7 +88,7 @@ struct ProcessRecord {
   uint64_t id = 0;  // in the order of the first starts
   ProcessSpec spec;
   std::optional<RestartTracker> restart;
-  std::shared_ptr<SharedMemory> memory;  // over all attempts, and after the end; null where it never started
+  std::shared_ptr<ProcessMemory> memory;  // over all attempts, and after the end; null where it never started
 
   State state = State::kAwaitingRestart;
   std::vector<std::unique_ptr<Attempt>>

@@ -12,7 +12,7 @@ namespace ko {
 
 absl::StatusOr<std::unique_ptr<Self>> Self::Create(int attempt, int slot, int64_t max_tasks,
                                                    ControlSlotRef control,
-                                                   std::shared_ptr<SharedMemory> memory, os::EventFd bell) {
+                                                   std::shared_ptr<ProcessMemory> memory, os::EventFd bell) {
   absl::StatusOr<SignalDispatcher> signals = SignalDispatcher::Create();
   if (!signals.ok()) return signals.status();
   auto self = std::unique_ptr<Self>(new Self(attempt, slot, max_tasks, std::move(control), std::move(memory),
@@ -24,7 +24,7 @@ absl::StatusOr<std::unique_ptr<Self>> Self::Create(int attempt, int slot, int64_
 }
 
 Self::Self(int attempt, int slot, int64_t max_tasks, ControlSlotRef control,
-           std::shared_ptr<SharedMemory> memory, os::EventFd bell, SignalDispatcher signals)
+           std::shared_ptr<ProcessMemory> memory, os::EventFd bell, SignalDispatcher signals)
     : pid_(::getpid()),
       parent_pid_(::getppid()),
       attempt_(attempt),

@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "ko/ipc/shared_memory.h"
 #include "ko/manager/control_slots.h"
+#include "ko/manager/memory_slots.h"
 #include "ko/os/event_fd.h"
 #include "ko/os/interrupt.h"
 #include "ko/signals/signal_dispatcher.h"
@@ -60,8 +61,8 @@ class Self {
   absl::Status SetProcessTitle(std::string_view title);
 
   // What this process shares with its manager and with its later attempts (see Process::shared_memory).
-  SharedMemory& shared_memory() { return *memory_; }
-  SharedMemory::Entry operator[](std::string_view key) { return (*memory_)[key]; }
+  SharedMemory& shared_memory() { return memory_->Use(); }
+  SharedMemory::Entry operator[](std::string_view key) { return shared_memory()[key]; }
 
   // For handlers of this process's own.
   SignalDispatcher& signals() { return signals_; }
@@ -73,9 +74,10 @@ class Self {
   // `max_tasks`: at so many the bell is rung.
   static absl::StatusOr<std::unique_ptr<Self>> Create(int attempt, int slot, int64_t max_tasks,
                                                       ControlSlotRef control,
-                                                      std::shared_ptr<SharedMemory> memory, os::EventFd bell);
-  Self(int attempt, int slot, int64_t max_tasks, ControlSlotRef control, std::shared_ptr<SharedMemory> memory,
-       os::EventFd bell, SignalDispatcher signals);
+                                                      std::shared_ptr<ProcessMemory> memory,
+                                                      os::EventFd bell);
+  Self(int attempt, int slot, int64_t max_tasks, ControlSlotRef control,
+       std::shared_ptr<ProcessMemory> memory, os::EventFd bell, SignalDispatcher signals);
 
   const pid_t pid_;
   const pid_t parent_pid_;
@@ -83,7 +85,7 @@ class Self {
   const int slot_;
   const int64_t max_tasks_;
   ControlSlotRef control_;
-  const std::shared_ptr<SharedMemory> memory_;
+  const std::shared_ptr<ProcessMemory> memory_;
   os::EventFd bell_;
   SignalDispatcher signals_;
   bool should_shutdown_ = false;

@@ -1,7 +1,5 @@
 #include "ko/manager/supervisor.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <csignal>
@@ -10,6 +8,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "ko/manager/supervisor_tokens.h"
+#include "ko/os/process_mark.h"
 #include "ko/os/terminal_interrupt.h"
 
 namespace ko {
@@ -22,20 +21,23 @@ absl::Status ClosedByHandler() {
   return absl::CancelledError("ProcessManager: destroyed by one of its handlers");
 }
 
-}  // namespace
-
-Supervisor::Supervisor() : owner_(::getpid()), next_token_(kFirstAttemptToken) {}
-
-Supervisor::~Supervisor() { Close(); }
-
-bool Supervisor::IsOwnedByThisProcess() const { return owner_ == ::getpid(); }
-
-void Supervisor::EnsureOwned() {
-  if (!IsOwnedByThisProcess()) DropEverything();
+absl::Status InAnotherProcess() {
+  return absl::CancelledError("ProcessManager: this is another process, forked by one of its handlers");
 }
 
+}  // namespace
+
+Supervisor::Supervisor() : owner_(os::ProcessMark()), next_token_(kFirstAttemptToken) {}
+
+Supervisor::~Supervisor() {
+  Close();
+  Abandon();
+}
+
+bool Supervisor::IsOwnedByThisProcess() const { return owner_ == os::ProcessMark(); }
+
 absl::Status Supervisor::EnsureOpen() {
-  EnsureOwned();
+  if (!IsOwnedByThisProcess()) return InAnotherProcess();
   if (kernel_ != nullptr) return absl::OkStatus();
 
   absl::StatusOr<os::Epoll> epoll = os::Epoll::Create();
@@ -65,33 +67,21 @@ absl::Status Supervisor::SubscribeSignals() {
   return take_interrupts ? kernel_->signals.On(SIGINT, shut_down) : absl::OkStatus();
 }
 
-// What was copied from the parent is nothing of this process's.
-void Supervisor::DropEverything() {
-  attempts_.clear();
-  may_ring_.clear();
-  for (const auto& [id, record] : records_) {
+// Where not even waiting works any more: the children's owners kill and reap them. In another process, whose copies own
+// nothing but descriptors, those are closed.
+void Supervisor::Abandon() {
+  for (const auto& [id, record] : std::exchange(records_, {})) {
     record->attempts.clear();
     record->replacement.reset();
     record->restart_timer.reset();
     record->recycle_timer.reset();
-    record->group = nullptr;
-    record->supervisor.reset();
   }
-  records_.clear();
+  attempts_.clear();
+  attempts_fds_ = os::FdSet();
   groups_.Clear();
-  announcements_ = Announcements();
-  shutdown_handlers_.clear();
-  kernel_.reset();
-  control_slots_ = ControlSlots();
-  fd_limit_.Restore();
-  shutdown_plan_.reset();
-  stop_policy_ = {};
-  escalation_ = absl::OkStatus();
-  shutting_down_ = false;
-  owner_ = ::getpid();
 }
 
-void Supervisor::AdoptCurrentProcess() { owner_ = ::getpid(); }
+void Supervisor::AdoptCurrentProcess() { owner_ = os::ProcessMark(); }
 
 void Supervisor::BeginShutdown(const std::optional<StopPlan>& plan) {
   if (plan.has_value()) shutdown_plan_ = plan;
@@ -128,21 +118,13 @@ void Supervisor::Escalate(const absl::Status& why) {
 
 void Supervisor::Close() {
   if (std::exchange(closed_, true)) return;
-  if (!IsOwnedByThisProcess()) return DropEverything();
+  if (!IsOwnedByThisProcess()) return;
   shutdown_handlers_.clear();
   BeginShutdown(std::nullopt);
   // The handlers that the program gave to signals() are not for now.
   if (kernel_ != nullptr) kernel_->epoll.Remove(kernel_->signals.poll_fd());
   while (!records_.empty()) {
-    if (Collect(os::Deadline::After(absl::InfiniteDuration())).ok()) continue;
-    // Where not even waiting works any more, the children's owners kill and reap them.
-    for (const auto& [id, record] : std::exchange(records_, {})) {
-      record->attempts.clear();
-      record->replacement.reset();
-      record->restart_timer.reset();
-      record->recycle_timer.reset();
-    }
-    attempts_.clear();
+    if (!Collect(os::Deadline::After(absl::InfiniteDuration())).ok()) Abandon();
   }
   announcements_.Clear();
   groups_.Clear();
@@ -150,10 +132,7 @@ void Supervisor::Close() {
   fd_limit_.Restore();
 }
 
-void Supervisor::SetStopPolicy(const StopPolicy& policy) {
-  EnsureOwned();
-  stop_policy_ = policy;
-}
+void Supervisor::SetStopPolicy(const StopPolicy& policy) { stop_policy_ = policy; }
 
 // --- groups -----------------------------------------------------------------------------------------------------------
 
@@ -195,6 +174,7 @@ absl::StatusOr<bool> Supervisor::RunUntil(absl::FunctionRef<bool()> done, const 
   for (bool over = false;;) {
     absl::StatusOr<int> count = RunOnce(until);
     if (closed_) return ClosedByHandler();
+    if (!IsOwnedByThisProcess()) return InAnotherProcess();
     if (done()) return true;
     if (!count.ok()) return count.status();
     // Events that never cease, those of a crash loop say, do not put the deadline off.
@@ -209,7 +189,6 @@ absl::StatusOr<bool> Supervisor::RunUntil(absl::FunctionRef<bool()> done, const 
 
 absl::StatusOr<int> Supervisor::RunOnce(const os::Deadline& deadline) {
   const auto keep_alive = shared_from_this();
-  EnsureOwned();
   auto count = static_cast<int>(announcements_.untold());
   RunCallbacks();
   do {
@@ -220,7 +199,8 @@ absl::StatusOr<int> Supervisor::RunOnce(const os::Deadline& deadline) {
     count += *collected;
     RunCallbacks();
     if (closed_) return ClosedByHandler();
-  } while (count == 0 && !deadline.expired());  // a bell may have rung for what had been seen
+  } while (count == 0 && IsOwnedByThisProcess() &&
+           !deadline.expired());  // a bell may have rung for what had been seen
   return count;
 }
 
@@ -316,7 +296,6 @@ void Supervisor::AddHandler(const RecordPtr& record, ProcessHandler handler) {
 }
 
 void Supervisor::AddEventHandler(absl::AnyInvocable<void(const ProcessEvent&)> handler) {
-  EnsureOwned();
   announcements_.AddEventHandler(std::move(handler));
 }
 

@@ -35,6 +35,7 @@
 #include "ko/os/epoll.h"
 #include "ko/os/event_fd.h"
 #include "ko/os/fd_limit.h"
+#include "ko/os/fd_set.h"
 #include "ko/os/oom_kills.h"
 #include "ko/os/timer_fd.h"
 #include "ko/process/notify_listener.h"
@@ -48,8 +49,8 @@ namespace ko {
 // policies decide, and has the program told (Announcements).
 //
 // One epoll instance holds a pidfd for each child, the signal dispatcher, a timer for whatever is due next, and a bell that
-// children ring when they have something to say. All state belongs to one process, `owner_`; in a forked child it is dropped
-// at the first call.
+// children ring when they have something to say. It is one process's: in a forked child the copy stays as it was at the fork,
+// so that nobody pays for what is in it, and the child has a Supervisor of its own where it needs one.
 class Supervisor : public std::enable_shared_from_this<Supervisor>, private GroupKeeper::Hands {
  public:
   using RecordPtr = std::shared_ptr<ProcessRecord>;
@@ -104,17 +105,15 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
   void AdoptCurrentProcess();
 
   bool IsOwnedByThisProcess() const;
-  // In a forked child: drops what is the parent's.
-  void EnsureOwned();
-  // The same, and opens the descriptors where they are not open yet.
+  // Opens the descriptors where they are not open yet.
   absl::Status EnsureOpen();
   int poll_fd() const { return kernel_->epoll.fd(); }
   SignalDispatcher& signals() { return kernel_->signals; }
-  size_t size() const { return IsOwnedByThisProcess() ? records_.size() : 0; }
+  size_t size() const { return records_.size(); }
   bool closed() const { return closed_; }
   // Aborted, naming the process and its end, where one has reached a limit that ends all.
-  absl::Status escalation() const { return IsOwnedByThisProcess() ? escalation_ : absl::OkStatus(); }
-  bool shutting_down() const { return IsOwnedByThisProcess() && shutting_down_; }
+  absl::Status escalation() const { return escalation_; }
+  bool shutting_down() const { return shutting_down_; }
   void SetStopPolicy(const StopPolicy& policy);
 
  private:
@@ -134,7 +133,7 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
   };
 
   absl::Status SubscribeSignals();
-  void DropEverything();
+  void Abandon();
 
   // Starting.
   absl::Status CheckSpec(const ProcessSpec& spec, const GroupRecord* group) const;
@@ -147,9 +146,9 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
     ControlSlotRef control;
     std::optional<os::Cgroup> cgroup;
   };
-  std::variant<Child, ExitStatus> StartProcess(const RecordPtr& record, const Outfit& outfit);
-  std::variant<Child, ExitStatus> ForkAttempt(const RecordPtr& record, const Outfit& outfit);
-  absl::Status EnterChild(const RecordPtr& record, const Outfit& outfit);
+  std::variant<Child, ExitStatus> StartProcess(const RecordPtr& record, Outfit& outfit);
+  std::variant<Child, ExitStatus> ForkAttempt(const RecordPtr& record, Outfit& outfit);
+  absl::Status EnterChild(const RecordPtr& record, Outfit& outfit);
   absl::Status Watch(const Attempt& attempt);
   void Begin(const RecordPtr& record, Attempt& attempt, Attempt::Role role);
   void KeepSpare(const RecordPtr& record);
@@ -225,8 +224,9 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
   absl::Duration Now() override;
   double Random() override;
 
-  pid_t owner_;
+  uint64_t owner_;                  // the mark of its process
   std::shared_ptr<Kernel> kernel_;  // shared with a dispatch of its signals, whose handlers may close this
+  os::FdSet attempts_fds_;          // all that attempts_ own
   os::FdLimit fd_limit_;
   ControlSlots control_slots_;
   MemorySlots memory_slots_;
@@ -251,7 +251,7 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
   bool closed_ = false;
   std::deque<absl::AnyInvocable<void()>> shutdown_handlers_;
 
-  std::unique_ptr<Self> self_;  // in a child of ours whose body takes one
+  std::unique_ptr<Self> self_;  // in a child of this one's whose body takes one
 };
 
 }  // namespace ko

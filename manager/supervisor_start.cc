@@ -83,7 +83,7 @@ Supervisor::RecordPtr Supervisor::Start(ProcessSpec spec, GroupRecord* group) {
     const int error_number = absl::IsCancelled(valid) ? ECANCELED : EINVAL;
     return refuse(error_number, std::move(valid));
   }
-  absl::StatusOr<std::shared_ptr<SharedMemory>> memory = memory_slots_.Allocate();
+  absl::StatusOr<std::shared_ptr<ProcessMemory>> memory = memory_slots_.Allocate();
   if (!memory.ok()) return refuse(ENOMEM, memory.status());
   record->memory = *std::move(memory);
   if (record->spec.restart.has_value()) record->restart.emplace(*record->spec.restart);
@@ -152,13 +152,14 @@ std::optional<ExitStatus> Supervisor::StartAttempt(const RecordPtr& record, Atte
     control_slots_.Free(std::move(attempt.control));
     return fail(ExitStatus::NotStarted(ENOSPC, "epoll_ctl").WithReason(std::move(watched)));
   }
+  attempt.ForEachFd([this](int fd) { attempts_fds_.Add(fd); });
   attempts_.emplace(token, Watched{record, &attempt});
   record->attempts.push_back(std::move(owned));
   if (role != Attempt::Role::kSpare) Begin(record, attempt, role);
   return std::nullopt;
 }
 
-std::variant<Child, ExitStatus> Supervisor::StartProcess(const RecordPtr& record, const Outfit& outfit) {
+std::variant<Child, ExitStatus> Supervisor::StartProcess(const RecordPtr& record, Outfit& outfit) {
   if (!record->spec.command.has_value()) return ForkAttempt(record, outfit);
   absl::StatusOr<std::vector<std::string>> environment = EnvironmentFor(*record);
   if (!environment.ok()) return ExitStatus::NotStarted(EMFILE, "socket").WithReason(environment.status());
@@ -210,7 +211,7 @@ void Supervisor::Begin(const RecordPtr& record, Attempt& attempt, Attempt::Role 
 
 // --- in the child -----------------------------------------------------------------------------------------------------
 
-std::variant<Child, ExitStatus> Supervisor::ForkAttempt(const RecordPtr& record, const Outfit& outfit) {
+std::variant<Child, ExitStatus> Supervisor::ForkAttempt(const RecordPtr& record, Outfit& outfit) {
   ForkOptions options;
   options.die_with_parent = true;
   options.setup = [this, record, &outfit] { return EnterChild(record, outfit); };
@@ -218,19 +219,22 @@ std::variant<Child, ExitStatus> Supervisor::ForkAttempt(const RecordPtr& record,
                  &report_slots_);
 }
 
-// With all signals blocked: this becomes an empty supervisor of the child's own.
-absl::Status Supervisor::EnterChild(const RecordPtr& record, const Outfit& outfit) {
+// With all signals blocked. Closes what is the parent's by the numbers alone, and keeps this as it is for as long as the child
+// lives: to destroy thousands of records is to copy the memory that they lie in, and what they own is closed already.
+absl::Status Supervisor::EnterChild(const RecordPtr& record, Outfit& outfit) {
+  new std::shared_ptr<Supervisor>(shared_from_this());  // never deleted
   os::EventFd bell = std::move(kernel_->bell);
-  const StopTarget target = TargetOf(*record);
-  const int next_attempt = record->attempt + 1;
-  DropEverything();
+  kernel_.reset();
+  attempts_fds_.CloseAll();
+  fd_limit_.Restore();
   os::LeaveTerminalInterruptsToParent();
-  if (absl::Status led = LeadForStops(target); !led.ok()) return led;
+  if (absl::Status led = LeadForStops(TargetOf(*record)); !led.ok()) return led;
   if (outfit.cgroup.has_value()) outfit.cgroup->AddSelf().IgnoreError();  // the session is left
+  outfit.cgroup.reset();
   if (record->spec.body->takes_self()) {
     absl::StatusOr<std::unique_ptr<Self>> self =
-        Self::Create(next_attempt, record->spec.slot, record->spec.options.recycle.max_tasks, outfit.control,
-                     record->memory, std::move(bell));
+        Self::Create(record->attempt + 1, record->spec.slot, record->spec.options.recycle.max_tasks,
+                     outfit.control, record->memory, std::move(bell));
     if (!self.ok()) return self.status();
     self_ = *std::move(self);
   }

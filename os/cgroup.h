@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <string>
 #include <string_view>
 
@@ -34,6 +35,8 @@ class Cgroup {
   ~Cgroup();
 
   const std::string& path() const { return path_; }  // empty for a moved-from one
+  // The descriptors it holds, for a forked child that closes them all.
+  std::array<int, 4> fds() const { return {parent_.get(), procs_.get(), kill_.get(), events_.get()}; }
 
   // Moves the calling process into it; its children are born there. Async-signal-safe where it succeeds.
   absl::Status AddSelf() const;
