@@ -54,8 +54,12 @@ absl::Status Supervisor::EnsureOpen() {
 
   kernel_ = std::make_shared<Kernel>(Kernel{*std::move(epoll), *std::move(timer), *std::move(bell),
                                             *std::move(signals), os::OomKills::Open(), std::nullopt});
+  for (const int fd :
+       {kernel_->epoll.fd(), kernel_->timer.fd(), kernel_->signals.poll_fd(), kernel_->oom_kills.fd()}) {
+    fds_.Add(fd);
+  }
   absl::Status subscribed = SubscribeSignals();
-  if (!subscribed.ok()) kernel_.reset();
+  if (!subscribed.ok()) ReleaseKernelSide();
   RingForUntold();
   return subscribed;
 }
@@ -77,8 +81,12 @@ void Supervisor::Abandon() {
     record->recycle_timer.reset();
   }
   attempts_.clear();
-  attempts_fds_ = os::FdSet();
   groups_.Clear();
+}
+
+void Supervisor::ReleaseKernelSide() {
+  kernel_.reset();
+  fds_ = os::FdSet();
 }
 
 void Supervisor::AdoptCurrentProcess() { owner_ = os::ProcessMark(); }
@@ -128,7 +136,7 @@ void Supervisor::Close() {
   }
   announcements_.Clear();
   groups_.Clear();
-  kernel_.reset();
+  ReleaseKernelSide();
   fd_limit_.Restore();
 }
 

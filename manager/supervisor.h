@@ -100,7 +100,7 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
   // Ends and reaps everything, without running a handler. Nothing can be started afterwards.
   void Close();
   // Gives back all descriptors, for a process that is about to be replaced by a daemon; those it needs are opened again.
-  void ReleaseKernelSide() { kernel_.reset(); }
+  void ReleaseKernelSide();
   // The daemon goes on with what was registered before.
   void AdoptCurrentProcess();
 
@@ -226,7 +226,7 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
 
   uint64_t owner_;                  // the mark of its process
   std::shared_ptr<Kernel> kernel_;  // shared with a dispatch of its signals, whose handlers may close this
-  os::FdSet attempts_fds_;          // all that attempts_ own
+  os::FdSet fds_;                   // all that kernel_ and attempts_ own, but for the bell
   os::FdLimit fd_limit_;
   ControlSlots control_slots_;
   MemorySlots memory_slots_;
@@ -251,7 +251,9 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
   bool closed_ = false;
   std::deque<absl::AnyInvocable<void()>> shutdown_handlers_;
 
-  std::unique_ptr<Self> self_;  // in a child of this one's whose body takes one
+  // In a child of this one's.
+  std::shared_ptr<Supervisor> kept_;  // this
+  std::unique_ptr<Self> self_;        // where the body takes one
 };
 
 }  // namespace ko

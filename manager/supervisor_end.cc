@@ -170,7 +170,7 @@ ExitEvent Supervisor::Reap(ProcessRecord& record, Attempt& attempt, ExitStatus s
     }
   }
   if (kernel_ != nullptr) kernel_->epoll.Remove(attempt.child.pidfd());
-  attempt.ForEachFd([this](int fd) { attempts_fds_.Remove(fd); });
+  attempt.ForEachFd([this](int fd) { fds_.Remove(fd); });
   may_ring_.erase(attempt.id);
   attempts_.erase(attempt.id);
   control_slots_.Free(std::move(attempt.control));
@@ -194,7 +194,7 @@ bool Supervisor::TakeOomKill(const ExitStatus& status) {
 void Supervisor::CloseOutput(Attempt& attempt, int stream) {
   const int fd = attempt.output->fd(stream);
   if (kernel_ != nullptr && fd >= 0) kernel_->epoll.Remove(fd);
-  attempts_fds_.Remove(fd);
+  fds_.Remove(fd);
   attempt.output->Close(stream);
 }
 

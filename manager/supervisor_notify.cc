@@ -32,6 +32,7 @@ absl::StatusOr<std::vector<std::string>> Supervisor::EnvironmentFor(const Proces
     absl::Status added = kernel_->epoll.Add(listener->fd(), kNotifyToken);
     if (!added.ok()) return added;
     kernel_->notifications = *std::move(listener);
+    fds_.Add(kernel_->notifications->fd());
   }
   environment.push_back(absl::StrCat("NOTIFY_SOCKET=", kernel_->notifications->address()));
   if (options.liveness.heartbeat_deadline != absl::InfiniteDuration()) {

@@ -152,7 +152,7 @@ std::optional<ExitStatus> Supervisor::StartAttempt(const RecordPtr& record, Atte
     control_slots_.Free(std::move(attempt.control));
     return fail(ExitStatus::NotStarted(ENOSPC, "epoll_ctl").WithReason(std::move(watched)));
   }
-  attempt.ForEachFd([this](int fd) { attempts_fds_.Add(fd); });
+  attempt.ForEachFd([this](int fd) { fds_.Add(fd); });
   attempts_.emplace(token, Watched{record, &attempt});
   record->attempts.push_back(std::move(owned));
   if (role != Attempt::Role::kSpare) Begin(record, attempt, role);
@@ -222,19 +222,19 @@ std::variant<Child, ExitStatus> Supervisor::ForkAttempt(const RecordPtr& record,
 // With all signals blocked. Closes what is the parent's by the numbers alone, and keeps this as it is for as long as the child
 // lives: to destroy thousands of records is to copy the memory that they lie in, and what they own is closed already.
 absl::Status Supervisor::EnterChild(const RecordPtr& record, Outfit& outfit) {
-  new std::shared_ptr<Supervisor>(shared_from_this());  // never deleted
-  os::EventFd bell = std::move(kernel_->bell);
-  kernel_.reset();
-  attempts_fds_.CloseAll();
+  kept_ = shared_from_this();
+  fds_.CloseAll();
   fd_limit_.Restore();
   os::LeaveTerminalInterruptsToParent();
   if (absl::Status led = LeadForStops(TargetOf(*record)); !led.ok()) return led;
   if (outfit.cgroup.has_value()) outfit.cgroup->AddSelf().IgnoreError();  // the session is left
   outfit.cgroup.reset();
-  if (record->spec.body->takes_self()) {
+  if (!record->spec.body->takes_self()) {
+    ::close(kernel_->bell.fd());
+  } else {
     absl::StatusOr<std::unique_ptr<Self>> self =
         Self::Create(record->attempt + 1, record->spec.slot, record->spec.options.recycle.max_tasks,
-                     outfit.control, record->memory, std::move(bell));
+                     outfit.control, record->memory, std::move(kernel_->bell));
     if (!self.ok()) return self.status();
     self_ = *std::move(self);
   }

@@ -3,7 +3,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstddef>
 
 namespace ko::os {
@@ -32,7 +31,7 @@ bool FdSet::Contains(size_t fd) const {
   return fd / kBits < words_.size() && (words_[fd / kBits] & BitOf(fd)) != 0;
 }
 
-void FdSet::CloseAll() {
+void FdSet::CloseAll() const {
   const size_t end = words_.size() * kBits;
   for (size_t first = 0; first < end; ++first) {
     if (words_[first / kBits] == 0) {
@@ -47,7 +46,6 @@ void FdSet::CloseAll() {
     }
     first = last;
   }
-  std::fill(words_.begin(), words_.end(), 0);
 }
 
 }  // namespace ko::os

@@ -17,9 +17,9 @@ class FdSet {
   void Add(int fd);
   void Remove(int fd);
 
-  // Closes all of them, a system call for each run of numbers that follow each other, and is empty then.
-  // Async-signal-safe.
-  void CloseAll();
+  // Closes all of them, a system call for each run of numbers that follow each other; the numbers stay in it, so that
+  // nothing is written. Async-signal-safe.
+  void CloseAll() const;
 
  private:
   bool Contains(size_t fd) const;

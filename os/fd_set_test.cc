@@ -73,18 +73,6 @@ TEST_F(FdSetTest, RemovedOneStaysOpen) {
   });
 }
 
-TEST_F(FdSetTest, ItIsEmptyAfterwards) {
-  InChild([] {
-    OpenAll();
-    FdSet set;
-    set.Add(150);
-    set.CloseAll();
-    ASSERT_EQ(::dup3(151, 150, O_CLOEXEC), 150);
-    set.CloseAll();
-    EXPECT_EQ(Open().count(150), 1u);
-  });
-}
-
 TEST_F(FdSetTest, KernelWithoutTheCallIsDoneWithout) {
   InChild([] {
     OpenAll();

@@ -19,6 +19,7 @@ class OomKills {
   static OomKills Open();
 
   std::optional<uint64_t> Count() const;
+  int fd() const { return fd_.get(); }  // -1 where there is no such counter
 
  private:
   UniqueFd fd_;
