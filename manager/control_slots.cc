@@ -9,10 +9,8 @@ absl::StatusOr<ControlSlotRef> ControlSlots::Allocate() {
   if (free_.empty()) {
     absl::StatusOr<os::SharedMapping> mapping = os::SharedMapping::Create(next_bytes_);
     if (!mapping.ok()) return mapping.status();
-    auto shared = std::make_shared<os::SharedMapping>(*std::move(mapping));
-    auto* slots = static_cast<ControlSlot*>(shared->data());
-    for (size_t i = shared->bytes() / sizeof(ControlSlot); i > 0; --i)
-      free_.emplace_back(shared, &slots[i - 1]);
+    void* const first = mapping->data();
+    Add(std::make_shared<os::SharedMapping>(*std::move(mapping)), first, next_bytes_);
     next_bytes_ = std::min(2 * next_bytes_, kLargestBytes);
   }
   ControlSlotRef slot = std::move(free_.back());
@@ -21,6 +19,11 @@ absl::StatusOr<ControlSlotRef> ControlSlots::Allocate() {
   for (auto* word : {&slot->heartbeat_ns, &slot->task_ns, &slot->tasks})
     word->store(0, std::memory_order_relaxed);
   return slot;
+}
+
+void ControlSlots::Add(std::shared_ptr<os::SharedMapping> mapping, void* first, size_t bytes) {
+  auto* const slots = static_cast<ControlSlot*>(first);
+  for (size_t i = bytes / sizeof(ControlSlot); i > 0; --i) free_.emplace_back(mapping, &slots[i - 1]);
 }
 
 void ControlSlots::Free(ControlSlotRef slot) {

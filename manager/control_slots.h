@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -41,12 +42,20 @@ class ControlSlotRef {
 // Hands out slots, many in one mapping, so that thousands of children cost a few mappings and no descriptor.
 class ControlSlots {
  public:
+  ControlSlots() = default;
+  // Those in `bytes` zeroed bytes of a mapping, before any other.
+  ControlSlots(std::shared_ptr<os::SharedMapping> mapping, void* first, size_t bytes) {
+    Add(std::move(mapping), first, bytes);
+  }
+
   // A zeroed slot. Errors: ResourceExhausted.
   absl::StatusOr<ControlSlotRef> Allocate();
   // Nobody may use `slot` afterwards; the child that did has ended.
   void Free(ControlSlotRef slot);
 
  private:
+  void Add(std::shared_ptr<os::SharedMapping> mapping, void* first, size_t bytes);
+
   static constexpr size_t kFirstBytes = 4096;
   static constexpr size_t kLargestBytes = 64 << 10;
 

@@ -2,10 +2,12 @@
 #define KO_MANAGER_MANAGED_BODY_H_
 
 #include <concepts>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
 #include "absl/functional/any_invocable.h"
+#include "ko/manager/served_body.h"
 #include "ko/process/child_body.h"
 
 namespace ko {
@@ -13,11 +15,13 @@ namespace ko {
 class Self;
 
 // What a managed process runs: a callable that takes Self& or nothing and returns nothing, an int exit code, or an
-// absl::Status. It may run many times, each time in a new process and from the state it had in the parent.
+// absl::Status. It may run many times, each time in a new process and from the state it had in the parent. Or a function that
+// a fork server runs (OnForkServer).
 class ManagedBody {
  public:
   template <class F>
     requires(!std::same_as<std::remove_cvref_t<F>, ManagedBody> &&
+             !std::same_as<std::remove_cvref_t<F>, ServedBody> &&
              (std::invocable<std::decay_t<F>&, Self&> || std::invocable<std::decay_t<F>&>))
   ManagedBody(F&& body) {  // NOLINT(google-explicit-constructor): a lambda is a body
     if constexpr (std::invocable<std::decay_t<F>&, Self&>) {
@@ -36,13 +40,21 @@ class ManagedBody {
     }
   }
 
-  explicit operator bool() const { return run_ != nullptr; }
+  ManagedBody(ServedBody served)  // NOLINT(google-explicit-constructor): of OnForkServer
+      : takes_self_(served.takes_self) {
+    if (served.launch != nullptr) served_.emplace(std::move(served));
+  }
+
+  explicit operator bool() const { return run_ != nullptr || served_.has_value(); }
   bool takes_self() const { return takes_self_; }
+  // What a fork server runs; null where a copy of the manager's process is to call this.
+  const ServedBody* served() const { return served_.has_value() ? &*served_ : nullptr; }
   // `self` may be null where the body takes none.
   BodyResult operator()(Self* self) { return run_(self); }
 
  private:
   absl::AnyInvocable<BodyResult(Self*)> run_;
+  std::optional<ServedBody> served_;
   bool takes_self_ = false;
 };
 

@@ -15,12 +15,14 @@ ProcessManager::ProcessManager() : supervisor_(std::make_shared<Supervisor>()) {
 
 // A moved-from manager is as new.
 ProcessManager::ProcessManager(ProcessManager&& other) noexcept
-    : supervisor_(std::exchange(other.supervisor_, std::make_shared<Supervisor>())) {}
+    : supervisor_(std::exchange(other.supervisor_, std::make_shared<Supervisor>())),
+      fork_server_(std::exchange(other.fork_server_, std::nullopt)) {}
 
 ProcessManager& ProcessManager::operator=(ProcessManager&& other) noexcept {
   if (this == &other) return *this;
   supervisor_->Close();
   supervisor_ = std::exchange(other.supervisor_, std::make_shared<Supervisor>());
+  fork_server_ = std::exchange(other.fork_server_, std::nullopt);
   return *this;
 }
 

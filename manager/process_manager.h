@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string_view>
+#include <utility>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
@@ -17,9 +19,11 @@
 #include "ko/manager/process_options.h"
 #include "ko/manager/restart_policy.h"
 #include "ko/manager/self.h"
+#include "ko/manager/served_body.h"
 #include "ko/manager/worker_pool.h"
 #include "ko/process/command.h"
 #include "ko/process/daemonize.h"
+#include "ko/process/fork_server.h"
 #include "ko/process/stop_policy.h"
 #include "ko/signals/signal_dispatcher.h"
 
@@ -69,6 +73,30 @@ class ProcessManager {
   // it and its process group are listened to.
   Process Spawn(Command command, RestartPolicy policy = {}, ProcessOptions options = {});
 
+  // From now on `server` forks what Fork<&Function> and Spawn<&Function> start: at a price that does not depend on this
+  // process's memory, and also while it has other threads. The function may take Self& before its arguments. Each process has
+  // a descriptor more here. See served_body.h; for groups, pools and other servers, OnForkServer.
+  //
+  //   manager.UseForkServer(server);
+  //   manager.Spawn<&Resize>(path, 640);
+  void UseForkServer(const ForkServer& server) { fork_server_ = server.Share(); }
+  template <auto Function, class... Args>
+  Process Fork(Args&&... args) {
+    return ForkWith<Function>({}, std::forward<Args>(args)...);
+  }
+  template <auto Function, class... Args>
+  Process ForkWith(ProcessOptions options, Args&&... args) {
+    return Fork(Served<Function>(std::forward<Args>(args)...), std::move(options));
+  }
+  template <auto Function, class... Args>
+  Process Spawn(Args&&... args) {
+    return SpawnWith<Function>({}, {}, std::forward<Args>(args)...);
+  }
+  template <auto Function, class... Args>
+  Process SpawnWith(RestartPolicy policy, ProcessOptions options, Args&&... args) {
+    return Spawn(Served<Function>(std::forward<Args>(args)...), std::move(policy), std::move(options));
+  }
+
   // A group of processes that are started, restarted and stopped together. See group.h.
   ko::Group Group(Strategy strategy, GroupOptions options = {});
 
@@ -117,8 +145,15 @@ class ProcessManager {
  private:
   // This process's. In a forked child that is a new one, at the first call that needs it.
   const std::shared_ptr<Supervisor>& supervisor();
+  template <auto Function, class... Args>
+  ServedBody Served(Args&&... args) {
+    return internal::MakeServedBody<Function>(
+        fork_server_.has_value() ? std::optional(fork_server_->Share()) : std::nullopt,
+        std::forward<Args>(args)...);
+  }
 
   std::shared_ptr<Supervisor> supervisor_;
+  std::optional<ForkServer> fork_server_;
 };
 
 }  // namespace ko

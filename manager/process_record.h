@@ -20,6 +20,7 @@
 #include "ko/manager/memory_slots.h"
 #include "ko/manager/process_options.h"
 #include "ko/manager/restart_tracker.h"
+#include "ko/manager/served_region.h"
 #include "ko/manager/timer_queue.h"
 #include "ko/process/exit_status.h"
 
@@ -88,6 +89,7 @@ struct ProcessRecord {
   uint64_t id = 0;  // in the order of the first starts
   ProcessSpec spec;
   std::optional<RestartTracker> restart;
+  std::unique_ptr<ServedRegion> region;   // of a process that a fork server forks
   std::shared_ptr<ProcessMemory> memory;  // over all attempts, and after the end; null where it never started
 
   State state = State::kAwaitingRestart;

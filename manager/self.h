@@ -18,6 +18,8 @@
 
 namespace ko {
 
+struct AttemptFacts;
+
 // A managed process's view of itself: given to bodies that take one. Having it, the process no longer dies of SIGTERM at
 // once: the body is to ask ShouldShutdown() now and then and leave in good order, or SIGKILL follows after the grace time.
 //
@@ -70,7 +72,10 @@ class Self {
   Interrupt interrupt() const { return signals_.interrupt(); }
 
  private:
-  friend class Supervisor;
+  friend absl::StatusOr<std::unique_ptr<Self>> EnterAttempt(const AttemptFacts& facts,
+                                                            const ControlSlotRef& control,
+                                                            std::shared_ptr<ProcessMemory> memory,
+                                                            os::EventFd bell);
   // `max_tasks`: at so many the bell is rung.
   static absl::StatusOr<std::unique_ptr<Self>> Create(int attempt, int slot, int64_t max_tasks,
                                                       ControlSlotRef control,

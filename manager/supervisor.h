@@ -22,6 +22,7 @@
 #include "absl/time/time.h"
 #include "ko/manager/announcements.h"
 #include "ko/manager/attempt.h"
+#include "ko/manager/attempt_entry.h"
 #include "ko/manager/control_slots.h"
 #include "ko/manager/exit_event.h"
 #include "ko/manager/group_keeper.h"
@@ -137,6 +138,10 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
 
   // Starting.
   absl::Status CheckSpec(const ProcessSpec& spec, const GroupRecord* group) const;
+  absl::Status GiveMemory(ProcessRecord& record);
+  ControlSlots& SlotsOf(const ProcessRecord& record) {
+    return record.region != nullptr ? record.region->control_slots() : control_slots_;
+  }
   void StartCurrent(const RecordPtr& record);
   // Empty, or why there is no attempt.
   std::optional<ExitStatus> StartAttempt(const RecordPtr& record, Attempt::Role role);
@@ -147,6 +152,9 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
     std::optional<os::Cgroup> cgroup;
   };
   std::variant<Child, ExitStatus> StartProcess(const RecordPtr& record, Outfit& outfit);
+  std::variant<Child, ExitStatus> ServeAttempt(const ProcessRecord& record, const Outfit& outfit);
+  static void Confine(const Child& child, const Outfit& outfit);
+  AttemptFacts FactsOf(const ProcessRecord& record, const Outfit& outfit) const;
   std::variant<Child, ExitStatus> ForkAttempt(const RecordPtr& record, Outfit& outfit);
   absl::Status EnterChild(const RecordPtr& record, Outfit& outfit);
   absl::Status Watch(const Attempt& attempt);

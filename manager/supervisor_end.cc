@@ -173,7 +173,7 @@ ExitEvent Supervisor::Reap(ProcessRecord& record, Attempt& attempt, ExitStatus s
   attempt.ForEachFd([this](int fd) { fds_.Remove(fd); });
   may_ring_.erase(attempt.id);
   attempts_.erase(attempt.id);
-  control_slots_.Free(std::move(attempt.control));
+  SlotsOf(record).Free(std::move(attempt.control));
   std::erase_if(record.attempts, [&](const auto& each) { return each.get() == &attempt; });
   return exit;
 }
@@ -204,6 +204,10 @@ void Supervisor::EndForGood(const RecordPtr& record) {
   record->recycle_timer.reset();
   record->spec.body.reset();  // frees what the user's held
   record->spec.command.reset();
+  if (record->region != nullptr) {
+    fds_.Remove(record->region->fd());
+    record->region->CloseFd();
+  }
   records_.erase(record->id);
   if (record->group != nullptr) groups_.Touch();
 }

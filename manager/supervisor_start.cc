@@ -7,36 +7,18 @@
 #include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "ko/manager/attempt_entry.h"
+#include "ko/manager/served_body.h"
 #include "ko/manager/supervisor.h"
 #include "ko/manager/supervisor_tokens.h"
 #include "ko/os/futex.h"
-#include "ko/os/terminal_interrupt.h"
+#include "ko/os/signal_mask.h"
 #include "ko/process/fork.h"
 
 // How a Supervisor starts processes.
 
 namespace ko {
 namespace {
-
-// The number of the attempt that a spare becomes. The manager's death ends it in its sleep.
-uint32_t AwaitTurn(const ControlSlot& control) {
-  for (;;) {
-    // Pairs with the store in Supervisor::UseSpare.
-    const uint32_t turn = control.turn.load(std::memory_order_acquire);
-    if (turn != 0) return turn;
-    os::FutexWaitList word;
-    word.Add(control.turn, 0, os::FutexScope::kShared);
-    word.Sleep(os::Deadline::After(absl::InfiniteDuration()));
-  }
-}
-
-// The leader that the stops of its target need.
-absl::Status LeadForStops(StopTarget target) {
-  const bool failed = (target == StopTarget::kGroup && ::setpgid(0, 0) != 0) ||
-                      (target == StopTarget::kTree && ::setsid() < 0);
-  return failed ? absl::ErrnoToStatus(errno, "ProcessManager: no process group of its own")
-                : absl::OkStatus();
-}
 
 std::optional<os::Cgroup> MakeCgroup(uint64_t token) {
   absl::StatusOr<os::Cgroup> cgroup = os::Cgroup::CreateBelowOwn(absl::StrCat("ko-", ::getpid(), "-", token));
@@ -83,9 +65,7 @@ Supervisor::RecordPtr Supervisor::Start(ProcessSpec spec, GroupRecord* group) {
     const int error_number = absl::IsCancelled(valid) ? ECANCELED : EINVAL;
     return refuse(error_number, std::move(valid));
   }
-  absl::StatusOr<std::shared_ptr<ProcessMemory>> memory = memory_slots_.Allocate();
-  if (!memory.ok()) return refuse(ENOMEM, memory.status());
-  record->memory = *std::move(memory);
+  if (absl::Status shared = GiveMemory(*record); !shared.ok()) return refuse(ENOMEM, std::move(shared));
   if (record->spec.restart.has_value()) record->restart.emplace(*record->spec.restart);
 
   if (group != nullptr) {
@@ -96,6 +76,22 @@ Supervisor::RecordPtr Supervisor::Start(ProcessSpec spec, GroupRecord* group) {
   }
   WakeWaiter();
   return record;
+}
+
+absl::Status Supervisor::GiveMemory(ProcessRecord& record) {
+  if (record.spec.body->served() == nullptr) {
+    absl::StatusOr<std::shared_ptr<ProcessMemory>> memory = memory_slots_.Allocate();
+    if (memory.ok()) record.memory = *std::move(memory);
+    return memory.status();
+  }
+  absl::StatusOr<std::unique_ptr<ServedRegion>> region = ServedRegion::Create();
+  if (!region.ok() && fd_limit_.Raise()) region = ServedRegion::Create();
+  if (!region.ok()) return region.status();
+  record.region = *std::move(region);
+  record.memory = record.region->memory();
+  fds_.Add(record.region->fd());
+  fd_limit_.MakeRoomBeyond(record.region->fd());
+  return absl::OkStatus();
 }
 
 void Supervisor::StartCurrent(const RecordPtr& record) {
@@ -113,7 +109,8 @@ std::optional<ExitStatus> Supervisor::StartAttempt(const RecordPtr& record, Atte
     if (role != Attempt::Role::kSpare) ++record->attempt;
     return status;
   };
-  absl::StatusOr<ControlSlotRef> control = control_slots_.Allocate();
+  ControlSlots& slots = SlotsOf(*record);
+  absl::StatusOr<ControlSlotRef> control = slots.Allocate();
   if (!control.ok()) return fail(ExitStatus::NotStarted(ENOMEM, "start").WithReason(control.status()));
 
   Outfit outfit{.role = role, .control = *std::move(control), .cgroup = std::nullopt};
@@ -124,7 +121,7 @@ std::optional<ExitStatus> Supervisor::StartAttempt(const RecordPtr& record, Atte
     started = StartProcess(record, outfit);
   }
   if (auto* status = std::get_if<ExitStatus>(&started)) {
-    control_slots_.Free(std::move(outfit.control));
+    slots.Free(std::move(outfit.control));
     return fail(std::move(*status));
   }
 
@@ -149,7 +146,7 @@ std::optional<ExitStatus> Supervisor::StartAttempt(const RecordPtr& record, Atte
   if (watched.ok()) watched = Watch(attempt);
   if (!watched.ok()) {
     attempt.child.Stop({.signal = SIGKILL}).IgnoreError();
-    control_slots_.Free(std::move(attempt.control));
+    slots.Free(std::move(attempt.control));
     return fail(ExitStatus::NotStarted(ENOSPC, "epoll_ctl").WithReason(std::move(watched)));
   }
   attempt.ForEachFd([this](int fd) { fds_.Add(fd); });
@@ -160,6 +157,7 @@ std::optional<ExitStatus> Supervisor::StartAttempt(const RecordPtr& record, Atte
 }
 
 std::variant<Child, ExitStatus> Supervisor::StartProcess(const RecordPtr& record, Outfit& outfit) {
+  if (record->spec.body->served() != nullptr) return ServeAttempt(*record, outfit);
   if (!record->spec.command.has_value()) return ForkAttempt(record, outfit);
   absl::StatusOr<std::vector<std::string>> environment = EnvironmentFor(*record);
   if (!environment.ok()) return ExitStatus::NotStarted(EMFILE, "socket").WithReason(environment.status());
@@ -167,11 +165,37 @@ std::variant<Child, ExitStatus> Supervisor::StartProcess(const RecordPtr& record
       record->spec.command->Start({.open_files = fd_limit_.original(),
                                    .target = TargetOf(*record),
                                    .environment = *std::move(environment)});
-  // What it may have started before is found by its session.
-  if (const Child* child = std::get_if<Child>(&started); child != nullptr && outfit.cgroup.has_value()) {
-    outfit.cgroup->Add(child->pid()).IgnoreError();
-  }
+  if (const Child* child = std::get_if<Child>(&started)) Confine(*child, outfit);
   return started;
+}
+
+std::variant<Child, ExitStatus> Supervisor::ServeAttempt(const ProcessRecord& record, const Outfit& outfit) {
+  const os::ScopedAllSignalsBlocked blocked;  // in the new process, too, until it has its Self
+  const ServedLaunch launch{.facts = FactsOf(record, outfit),
+                            .control_offset = record.region->OffsetOf(outfit.control),
+                            .mask = blocked.previous()};
+  absl::StatusOr<Child> child =
+      record.spec.body->served()->launch(launch, PassedFd{record.region->fd()}, PassedFd{kernel_->bell.fd()});
+  if (!child.ok()) {
+    const int error_number = absl::IsResourceExhausted(child.status()) ? EMFILE : EAGAIN;
+    return ExitStatus::NotStarted(error_number, "fork server").WithReason(child.status());
+  }
+  Confine(*child, outfit);
+  return *std::move(child);
+}
+
+// What it may have started before is found by its session.
+void Supervisor::Confine(const Child& child, const Outfit& outfit) {
+  if (outfit.cgroup.has_value()) outfit.cgroup->Add(child.pid()).IgnoreError();
+}
+
+AttemptFacts Supervisor::FactsOf(const ProcessRecord& record, const Outfit& outfit) const {
+  return {.attempt = record.attempt + 1,
+          .slot = record.spec.slot,
+          .max_tasks = record.spec.options.recycle.max_tasks,
+          .target = TargetOf(record),
+          .takes_self = record.spec.body->takes_self(),
+          .is_spare = outfit.role == Attempt::Role::kSpare};
 }
 
 absl::Status Supervisor::Watch(const Attempt& attempt) {
@@ -225,23 +249,14 @@ absl::Status Supervisor::EnterChild(const RecordPtr& record, Outfit& outfit) {
   kept_ = shared_from_this();
   fds_.CloseAll();
   fd_limit_.Restore();
-  os::LeaveTerminalInterruptsToParent();
-  if (absl::Status led = LeadForStops(TargetOf(*record)); !led.ok()) return led;
   if (outfit.cgroup.has_value()) outfit.cgroup->AddSelf().IgnoreError();  // the session is left
   outfit.cgroup.reset();
-  if (!record->spec.body->takes_self()) {
-    ::close(kernel_->bell.fd());
-  } else {
-    absl::StatusOr<std::unique_ptr<Self>> self =
-        Self::Create(record->attempt + 1, record->spec.slot, record->spec.options.recycle.max_tasks,
-                     outfit.control, record->memory, std::move(kernel_->bell));
-    if (!self.ok()) return self.status();
-    self_ = *std::move(self);
-  }
-  if (outfit.role != Attempt::Role::kSpare) return absl::OkStatus();
-  const auto attempt = static_cast<int>(AwaitTurn(*outfit.control.get()));
-  if (self_ != nullptr) self_->attempt_ = attempt;
-  return absl::OkStatus();
+  const AttemptFacts facts = FactsOf(*record, outfit);
+  if (!facts.takes_self) ::close(kernel_->bell.fd());
+  absl::StatusOr<std::unique_ptr<Self>> self = EnterAttempt(
+      facts, outfit.control, record->memory, facts.takes_self ? std::move(kernel_->bell) : os::EventFd());
+  if (self.ok()) self_ = *std::move(self);
+  return self.status();
 }
 
 // --- spares -----------------------------------------------------------------------------------------------------------
@@ -263,7 +278,7 @@ bool Supervisor::UseSpare(const RecordPtr& record) {
     Reap(*record, *spare, *std::move(killed));
     return false;
   }
-  // Pairs with the load in AwaitTurn.
+  // Pairs with the load in EnterAttempt.
   spare->control->turn.store(static_cast<uint32_t>(record->attempt + 1), std::memory_order_release);
   os::FutexWake(spare->control->turn, os::FutexScope::kShared, 1);
   Begin(record, *spare, Attempt::Role::kCurrent);

@@ -11,6 +11,8 @@ namespace ko::os {
 class EventFd {
  public:
   static absl::StatusOr<EventFd> Create();
+  // One that another process has made and handed over.
+  static EventFd Adopt(UniqueFd fd) { return EventFd(fd.release()); }
 
   EventFd() = default;
   int fd() const { return fd_.get(); }

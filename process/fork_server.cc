@@ -179,7 +179,7 @@ class ForkServer::Impl {
   std::unique_ptr<ForkServerLink> link_;
 };
 
-ForkServer::ForkServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ForkServer::ForkServer(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ForkServer::ForkServer(ForkServer&&) noexcept = default;
 ForkServer& ForkServer::operator=(ForkServer&&) noexcept = default;
 ForkServer::~ForkServer() = default;

@@ -60,7 +60,7 @@ struct ForkServerOptions {
 // Threads: any, at once. Fork: of no use in a forked child (FailedPrecondition). Signals: SIGCHLD comes for the server's and
 // its children's ends, as for any child's. Crash: a server that dies is replaced: by a waiting child, or by a new one forked
 // from this process as it is then. Server and waiting children leave when this process dies in whatever way; tasks go on,
-// unless die_with_parent was asked for. Destruction ends the server; tasks go on.
+// unless die_with_parent was asked for. Destruction of the last handle ends the server; tasks go on.
 // Errors: FailedPrecondition (in a forked child; for a moved-from one; a function of a library loaded or a user or session
 // changed since Start; the server died, nobody can take its place and this process has threads), InvalidArgument (a bad
 // descriptor, more than 252), Unavailable and ResourceExhausted as for Fork. Then there is no child.
@@ -87,6 +87,9 @@ class ForkServer {
   template <auto Function, class... Args>
   absl::StatusOr<Child> ForkWith(const TaskOptions& options, Args&&... args) const;
 
+  // Another handle of the same server, which ends with the last one. Of a moved-from one, another such.
+  ForkServer Share() const { return ForkServer(impl_); }
+
   // Starts a server anew, forked from this process as it is now, runs init in it, and uses it from then on. Running children
   // are not touched. Where it fails the old one is kept. Errors: those of Start.
   absl::Status Refresh();
@@ -96,7 +99,7 @@ class ForkServer {
 
  private:
   class Impl;
-  explicit ForkServer(std::unique_ptr<Impl> impl);
+  explicit ForkServer(std::shared_ptr<Impl> impl);
 
   template <class F>
   struct Signature;
@@ -106,7 +109,7 @@ class ForkServer {
   absl::StatusOr<Child> ForkPacked(PackedFunction function, std::string_view arguments,
                                    absl::Span<const int> fds, const TaskOptions& options) const;
 
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;
 };
 
 template <class R, class... Params>
