@@ -19,6 +19,7 @@ namespace ko {
 namespace {
 
 using testing::IsOk;
+using testing::IsOkAndHolds;
 
 class ExamplesTest : public testing::LeakCheckedTest {};
 
@@ -55,6 +56,51 @@ TEST_F(ExamplesTest, FiveWorkersAreKeptAliveAndStopped) {
   absl::Status stopped = manager.Shutdown({.signal = SIGTERM, .grace = absl::Seconds(30)});
   EXPECT_THAT(stopped, IsOk());
   EXPECT_FALSE(manager.HasAlive());
+}
+
+TEST_F(ExamplesTest, APoolOfFiveIsStopped) {
+  ko::ProcessManager manager;
+  ko::WorkerPool pool = manager.SpawnPool(5, [](ko::Self& self) { return TakeJobs(self); });
+  ASSERT_THAT(pool.WaitReady(), IsOk());
+  EXPECT_THAT(pool.Stop(), IsOk());
+  EXPECT_FALSE(manager.HasAlive());
+}
+
+TEST_F(ExamplesTest, AWebServersOptionsAreValid) {
+  ko::ProcessOptions options = {.ready = ko::ReadyWhen::kNotified};
+  options.stop = ko::StopPlan{.steps = {{.signal = SIGTERM, .wait = absl::Seconds(30)}}};
+  options.liveness.heartbeat_deadline = absl::Seconds(10);
+  options.recycle.max_tasks = 10'000;
+  EXPECT_THAT(options.Validate(), IsOk());
+}
+
+TEST_F(ExamplesTest, TheRestIsRestartedForOne) {
+  ko::ProcessManager manager;
+  ko::Group group = manager.Group(ko::Strategy::kRestForOne, {.name = "store"});
+  group.Spawn([](ko::Self& self) { return TakeJobs(self); }, {}, {.name = "database"});
+  group.Spawn([](ko::Self& self) { return TakeJobs(self); }, {}, {.name = "cache"});
+  ASSERT_THAT(group.WaitReady(), IsOk());
+  EXPECT_THAT(group.Stop(), IsOk());
+}
+
+TEST_F(ExamplesTest, AForkServerForksForTheManager) {
+  ko::ProcessManager manager;
+  absl::StatusOr<ko::ForkServer> server = ko::ForkServer::Start();  // early in main
+  manager.UseForkServer(*server);
+  ko::Process process = manager.Spawn<&TakeJobs>();
+  ASSERT_THAT(process.WaitReady(), IsOk());
+  EXPECT_THAT(process.Stop(), IsOkAndHolds(ko::ExitStatus::Exited(0)));
+}
+
+int Length(const std::string& word) { return static_cast<int>(word.size()); }
+
+TEST_F(ExamplesTest, APoolMeasuresWords) {
+  const std::vector<std::string> words = {"a", "bc", "def"};
+  absl::StatusOr<ko::ProcessPool> workers = ko::ProcessPool::Create({.workers = 2});
+  ko::Future<int> length = workers->Submit<&Length>("seven");
+  std::vector<absl::StatusOr<int>> lengths = workers->Map<&Length>(words);
+  EXPECT_THAT(length.Get(), IsOkAndHolds(5));
+  EXPECT_THAT(lengths, ::testing::ElementsAre(IsOkAndHolds(1), IsOkAndHolds(2), IsOkAndHolds(3)));
 }
 
 TEST_F(ExamplesTest, AChildDiesWithItsParent) {
