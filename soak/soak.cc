@@ -65,13 +65,18 @@ class Growth {
   Extremes early_, late_;
 };
 
-void PublishJobs(World& world) {
+// Not in the manager's process, which continues those that are stopped: one that is stopped in an operation keeps others
+// from it.
+void PublishJobs(World& world, Self& self) {
   Ledger& ledger = world.ledger();
-  for (int i = 0; i < 20 && ledger.jobs_published.load() < kMaxItems; ++i) {
-    const uint64_t number = ledger.jobs_published++;  // before: a receiver may be faster
-    if (world.queue->Publish(absl::StrCat(number)).ok()) continue;
-    --ledger.jobs_published;  // full
-    return;
+  while (!self.ShouldShutdown()) {
+    for (int i = 0; i < 20 && ledger.jobs_published.load() < kMaxItems; ++i) {
+      const uint64_t number = ledger.jobs_published++;  // before: a receiver may be faster
+      if (world.queue->Publish(absl::StrCat(number)).ok()) continue;
+      --ledger.jobs_published;  // full
+      break;
+    }
+    self.Sleep(absl::Milliseconds(5));
   }
 }
 
@@ -170,6 +175,7 @@ int Run() {
   }
   policy.hot_spare = false;
   victims.push_back(manager.Spawn([&world](Self& self) { UsePool(world, self); }, policy));
+  Process publisher = manager.Fork([&world](Self& self) { PublishJobs(world, self); });
   WorkerPool pool = manager.SpawnPool(3, work, policy, {.ready = ReadyWhen::kNotified});
 
   Chaos chaos(world, victims, pool);
@@ -183,7 +189,6 @@ int Run() {
       absl::FPrintF(stderr, "soak: %s\n", events.status().message());
       return 1;
     }
-    PublishJobs(world);
     const absl::Time now = absl::Now();
     if (now >= next_strike) {
       chaos.Strike(now);
@@ -198,6 +203,7 @@ int Run() {
   }
   absl::FPrintF(stderr, "\n");
   chaos.End();
+  if (absl::StatusOr<ExitStatus> published = publisher.Stop(); !published.ok() || !published->ok()) return 1;
   if (absl::Status drained = Drain(manager, world); !drained.ok()) {
     absl::FPrintF(stderr, "soak: %s\n", drained.message());
     return 1;
