@@ -75,7 +75,6 @@ int PreforkHttp::Run() {
   const std::string address = absl::StrCat(address_, ":", PortOf(listener->get()));
 
   ko::ProcessManager manager;
-  manager.SetProcessTitle(absl::StrCat("prefork_http: master ", address)).IgnoreError();
   manager.OnEvent([](const ko::ProcessEvent& event) {
     absl::PrintF("%s\n", event.ToString());
     std::fflush(stdout);
@@ -92,7 +91,9 @@ int PreforkHttp::Run() {
        .ready = ko::ReadyWhen::kNotified,
        .stop = ko::StopPlan{.steps = {{SIGTERM, 2 * limits_.linger + absl::Seconds(30)}}}});
   if (absl::Status obeys = pool.ObeySignals({.observe = observe_}); !obeys.ok()) return Complain(obeys);
-  if (absl::Status ready = pool.WaitReady(); !ready.ok()) return Complain(ready);
+  if (absl::Status ready = pool.WaitReady(); !ready.ok() && !manager.IsShuttingDown()) return Complain(ready);
+  // Who sees the title may send the signals.
+  manager.SetProcessTitle(absl::StrCat("prefork_http: master ", address)).IgnoreError();
   absl::PrintF("serving %s at http://%s/\n", root_, address);
   std::fflush(stdout);
   if (absl::Status ended = manager.Wait(); !ended.ok()) return Complain(ended);
