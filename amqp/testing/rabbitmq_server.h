@@ -46,12 +46,17 @@ class RabbitMqServer {
   void Stop();  // as an administrator does: by SIGTERM
   void Kill();  // SIGKILL
 
+  // The messages of a queue, those that somebody has not acknowledged yet among them; -1 where there is no such queue.
+  // Takes seconds: it is the broker's own tool that tells.
+  int CountMessages(std::string_view queue) const;
+
   int port() const { return port_; }
   int tls_port() const { return tls_port_; }
   // Of the user guest; `more` is appended to the parameters: "&prefetch=5".
   std::string Url(std::string_view queue, std::string_view more = {}) const;
 
  private:
+  std::string NodeName() const;
   void WriteConfiguration(const std::optional<Tls>& tls);
   void StartPortMapper();
   void AwaitReady();
