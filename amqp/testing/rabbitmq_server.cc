@@ -202,6 +202,11 @@ void RabbitMqServer::AwaitReady() {
   }
 }
 
+void RabbitMqServer::SignalAll(int signo) const {
+  for (const pid_t pid : Descendants(broker_->pid())) ::kill(pid, signo);
+  ::kill(broker_->pid(), signo);
+}
+
 void RabbitMqServer::Stop() { End(SIGTERM); }
 
 void RabbitMqServer::Kill() { End(SIGKILL); }

@@ -1,6 +1,7 @@
 #ifndef KO_AMQP_TESTING_RABBITMQ_SERVER_H_
 #define KO_AMQP_TESTING_RABBITMQ_SERVER_H_
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include <optional>
@@ -45,6 +46,9 @@ class RabbitMqServer {
   void Start();
   void Stop();  // as an administrator does: by SIGTERM
   void Kill();  // SIGKILL
+  // Its connections stay, and nobody reads what they bring, until it thaws.
+  void Freeze() const { SignalAll(SIGSTOP); }
+  void Thaw() const { SignalAll(SIGCONT); }
 
   // The messages of a queue, those that somebody has not acknowledged yet among them; -1 where there is no such queue.
   // Takes seconds: it is the broker's own tool that tells.
@@ -61,6 +65,7 @@ class RabbitMqServer {
   void StartPortMapper();
   void AwaitReady();
   void End(int signo);
+  void SignalAll(int signo) const;
 
   const pid_t owner_;
   TempDir folder_;
