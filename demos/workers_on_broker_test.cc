@@ -71,9 +71,9 @@ class WorkersOnBrokerTest : public testing::LeakCheckedTest {
 
 // The command lines of a demo's processes, as ps shows them to everybody.
 std::string CommandLines(pid_t root) {
-  std::string lines = testing::ReadFile(absl::StrCat("/proc/", root, "/cmdline"));
+  std::string lines = CommandLine(root);
   for (const pid_t pid : Descendants(root)) {
-    absl::StrAppend(&lines, "\n", testing::ReadFile(absl::StrCat("/proc/", pid, "/cmdline")));
+    absl::StrAppend(&lines, "\n", CommandLine(pid));
   }
   return lines;
 }
