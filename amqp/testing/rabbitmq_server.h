@@ -22,8 +22,15 @@ namespace ko::testing {
 //   RabbitMqServer server;
 //   queue = ko::AmqpJobQueue::Create(server.Url("hello"));
 //
-// Threads: one at a time. Fork: only the process that made it stops it. Signals: none. Crash: the broker dies with
-// the test. Errors: a broker that does not start ends the test program with its log.
+// Threads: one at a time.
+//
+// Fork: only the process that made it stops it.
+//
+// Signals: none.
+//
+// Crash: the broker dies with the test.
+//
+// Errors: a broker that does not start ends the test program with its log.
 class RabbitMqServer {
  public:
   static constexpr char kNotInstalled[] = "there is no rabbitmq-server on this machine";
