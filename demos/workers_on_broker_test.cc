@@ -60,6 +60,15 @@ class WorkersOnBrokerTest : public testing::LeakCheckedTest {
     return testing::ReadFile(File("expected"));
   }
 
+  // One that takes a file's sum once there is a file "go".
+  std::string HeldJob() {
+    const std::string wait = absl::StrCat("while [ ! -e ", File("go"), " ]; do sleep 0.01; done\n");
+    return "--job=exec:" + results_.Write("script", "#!/bin/sh\n" + wait + "exec sha256sum \"$1\"\n", 0755);
+  }
+  void AwaitTwoJobs(const RunningDemo& run) const {
+    while (DescendantsTitled(run.pid(), "Job: processing " + files_.path()).size() < 2) ::sched_yield();
+  }
+
   static void AwaitAllAcknowledged(const testing::RabbitMqServer& server) {
     while (server.CountMessages("files") > 0) {
     }
@@ -101,17 +110,12 @@ TEST_F(WorkersOnBrokerTest, TwoRunsShareTheWorkThoughTheirWorkersAreKilled) {
   if (!testing::RabbitMqServer::IsInstalled()) GTEST_SKIP() << testing::RabbitMqServer::kNotInstalled;
   testing::RabbitMqServer server;
   const std::string queue = "--queue=" + server.Url("files");
-  // Nothing ends before both runs have been seen at work.
-  const std::string script = results_.Write("script",
-                                            absl::StrCat("#!/bin/sh\nwhile [ ! -e ", File("go"),
-                                                         " ]; do sleep 0.01; done\nexec sha256sum \"$1\"\n"),
-                                            0755);
-  const std::string job = "--job=exec:" + script;
+  const std::string job = HeldJob();  // nothing ends before both runs have been seen at work
   ASSERT_TRUE(RunDemo(Args({Path(), queue, "--role=publish"})).status.ok());
   RunningDemo first(Args({queue, "--role=work", "--workers=2", job, Out("first")}));
   RunningDemo second(Args({queue, "--role=work", "--workers=2", job, Out("second")}));
   for (RunningDemo* run : {&first, &second}) {
-    while (DescendantsTitled(run->pid(), "Job: processing " + files_.path()).size() < 2) ::sched_yield();
+    AwaitTwoJobs(*run);
     EXPECT_THAT(CommandLines(run->pid()), AllOf(HasSubstr("Master: 2 workers"), HasSubstr("Worker: 1 of 2"),
                                                 HasSubstr("Worker: 2 of 2"), Not(HasSubstr("guest"))));
   }
@@ -138,6 +142,24 @@ TEST_F(WorkersOnBrokerTest, TwoRunsShareTheWorkThoughTheirWorkersAreKilled) {
   EXPECT_EQ(expected.size(), static_cast<size_t>(kFiles));
   std::sort(expected.begin(), expected.end());
   EXPECT_EQ(absl::StrJoin(lines, "\n"), absl::StrJoin(expected, "\n"));
+}
+
+TEST_F(WorkersOnBrokerTest, ABrokerThatIsKilledAndStartedAgainLosesNothing) {
+  if (!testing::RabbitMqServer::IsInstalled()) GTEST_SKIP() << testing::RabbitMqServer::kNotInstalled;
+  testing::RabbitMqServer server;
+  const std::string queue = "--queue=" + server.Url("files");
+  const std::string job = HeldJob();
+  ASSERT_TRUE(RunDemo(Args({Path(), queue, "--role=publish"})).status.ok());
+  RunningDemo work(Args({queue, "--role=work", "--workers=2", job, Out("out")}));
+  AwaitTwoJobs(work);
+  server.Kill();
+  results_.Write("go", "");
+  server.Start();
+  AwaitAllAcknowledged(server);
+  ASSERT_TRUE(work.child().Kill(SIGTERM).ok());
+  const auto worked = work.Finish();
+  EXPECT_TRUE(worked.status.ok()) << worked.err;
+  EXPECT_EQ(testing::ReadFile(File("out")), Expected(job));
 }
 
 TEST_F(WorkersOnBrokerTest, OneRunDoesBothAndEndsByItself) {
