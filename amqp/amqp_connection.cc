@@ -275,6 +275,11 @@ absl::StatusOr<bool> AmqpConnection::TakeFrames() {
     }
     if (result != AMQP_STATUS_OK) return Dead(AmqpLibraryStatus("connection", url_.Address(), result));
     if (absl::Status taken = TakeFrame(frame); !taken.ok()) return taken;
+    // Another read would most often find nothing: whoever wants more comes again.
+    if (!amqp_frames_enqueued(state_) && !amqp_data_in_buffer(state_)) {
+      amqp_maybe_release_buffers(state_);
+      return true;
+    }
   }
 }
 
@@ -402,7 +407,9 @@ absl::Status AmqpConnection::Sent(int result) {
   const absl::Status failed = AmqpLibraryStatus("send", url_.Address(), result);
   // Why a broker hung up stands in what it sent before.
   if (absl::IsUnavailable(failed)) {
-    if (const absl::StatusOr<bool> last_words = TakeFrames(); !last_words.ok()) return status_;
+    absl::StatusOr<bool> last_words = true;
+    while (last_words.ok() && *last_words) last_words = TakeFrames();
+    if (!last_words.ok()) return status_;
   }
   return Dead(failed);
 }
