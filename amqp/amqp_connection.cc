@@ -1,19 +1,24 @@
 #include "ko/amqp/amqp_connection.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <rabbitmq-c/amqp.h>
 #include <rabbitmq-c/framing.h>
 #include <rabbitmq-c/ssl_socket.h>
 #include <rabbitmq-c/tcp_socket.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <iterator>
 #include <limits>
 #include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "ko/os/errno_status.h"
 #include "ko/os/poll_wait.h"
 #include "ko/os/process_mark.h"
 
@@ -111,6 +116,13 @@ absl::Status AmqpConnection::Connect(const os::Deadline& deadline) {
   const timeval timeout = ToTimeval(deadline);
   const int opened = amqp_socket_open_noblock(socket, url_.host.c_str(), url_.port, &timeout);
   if (opened != AMQP_STATUS_OK) return Dead(AmqpLibraryStatus("connect", url_.Address(), opened));
+  // The library's writes have no deadline of their own: the kernel ends the connection where the broker does not take
+  // what is sent to it for so long, whether it is stopped, its host is gone, or it keeps its window shut.
+  const unsigned int patience_ms = static_cast<unsigned int>(absl::ToInt64Milliseconds(url_.timeout));
+  if (::setsockopt(amqp_get_sockfd(state_), IPPROTO_TCP, TCP_USER_TIMEOUT, &patience_ms,
+                   sizeof patience_ms) != 0) {
+    return Dead(os::ErrnoStatus(errno, "setsockopt(TCP_USER_TIMEOUT)", url_.Address()));
+  }
   return absl::OkStatus();
 }
 
@@ -183,17 +195,12 @@ absl::Status AmqpConnection::Consume() {
 absl::StatusOr<uint64_t> AmqpConnection::Publish(std::string_view body, uint64_t id,
                                                  const os::Deadline& deadline) {
   if (!status_.ok()) return status_;
-  // The library's writes have no deadline of their own: none is begun where the broker does not read.
   while (blocked_) {
     absl::StatusOr<bool> came = Await(deadline);
     if (!came.ok()) return came.status();
     if (!*came)
       return absl::ResourceExhaustedError("the broker is short of memory or disk and takes no messages");
   }
-  const absl::StatusOr<bool> writable =
-      os::PollWait(amqp_get_sockfd(state_), os::PollEvent::kWritable, deadline);
-  if (!writable.ok()) return Dead(writable.status());
-  if (!*writable) return absl::DeadlineExceededError("the broker does not read what is sent to it");
 
   const std::string message_id = absl::StrCat(id);
   amqp_basic_properties_t properties{};
@@ -268,6 +275,11 @@ absl::StatusOr<bool> AmqpConnection::TakeFrames() {
     }
     if (result != AMQP_STATUS_OK) return Dead(AmqpLibraryStatus("connection", url_.Address(), result));
     if (absl::Status taken = TakeFrame(frame); !taken.ok()) return taken;
+    // Another read would most often find nothing: whoever wants more comes again.
+    if (!amqp_frames_enqueued(state_) && !amqp_data_in_buffer(state_)) {
+      amqp_maybe_release_buffers(state_);
+      return true;
+    }
   }
 }
 
@@ -395,7 +407,9 @@ absl::Status AmqpConnection::Sent(int result) {
   const absl::Status failed = AmqpLibraryStatus("send", url_.Address(), result);
   // Why a broker hung up stands in what it sent before.
   if (absl::IsUnavailable(failed)) {
-    if (const absl::StatusOr<bool> last_words = TakeFrames(); !last_words.ok()) return status_;
+    absl::StatusOr<bool> last_words = true;
+    while (last_words.ok() && *last_words) last_words = TakeFrames();
+    if (!last_words.ok()) return status_;
   }
   return Dead(failed);
 }

@@ -42,9 +42,16 @@ enum class AmqpConfirm {
 // One connection to a broker with one channel, which publishes to one queue and consumes it. When anything goes wrong
 // the connection is dead: it says so in each call, and its owner makes another.
 //
-// Threads: one at a time. Fork: only for the process that opened it; the destructor of a copy closes the child's
-// descriptor and tells the broker nothing. Signals: calls go on. Crash: the kernel closes it, and the broker takes back
-// what was not acknowledged. Errors: see amqp_status.h.
+// Threads: one at a time.
+//
+// Fork: only for the process that opened it; the destructor of a copy closes the child's descriptor and tells the broker
+// nothing.
+//
+// Signals: calls go on.
+//
+// Crash: the kernel closes it, and the broker takes back what was not acknowledged.
+//
+// Errors: see amqp_status.h.
 class AmqpConnection {
  public:
   // Connects, logs in, declares the queue, and asks for confirms.

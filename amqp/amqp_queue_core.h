@@ -21,6 +21,8 @@
 namespace ko {
 
 // What an AmqpJobQueue and the jobs it gave out share: the connection, and the making of a new one.
+//
+// Threads, fork, signals, crash, errors: those of AmqpJobQueue.
 class AmqpQueueCore : public LeaseOwner, public std::enable_shared_from_this<AmqpQueueCore> {
  public:
   explicit AmqpQueueCore(const AmqpUrl& url) : url_(url) {}

@@ -22,12 +22,18 @@ namespace ko {
 //   type=classic      or quorum, whose deliveries are counted one by one
 //   prefetch=1        1 to 65535: how many unacknowledged jobs a receiver holds
 //   heartbeat=60      seconds, 0 to 65535; 0: none
-//   timeout=30        seconds, 1 to 86400: for connecting, and for each answer of the broker
+//   timeout=30        seconds, 1 to 86400: for connecting, for each answer of the broker, and for it to take what is sent to it
 //   cacertfile=PATH   for amqps: who has signed the broker's certificate; the system's list where it is not given
 //   certfile=PATH     for amqps: this client's certificate, and
 //   keyfile=PATH      its key
 //
-// Threads, fork, signals, crash: a value.
+// Threads: a value.
+//
+// Fork: a value.
+//
+// Signals: none.
+//
+// Crash: nothing to lose.
 //
 // Errors: InvalidArgument that names the part. No error holds the password.
 struct AmqpUrl {

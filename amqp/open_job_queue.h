@@ -10,8 +10,11 @@
 namespace ko {
 
 // The queue that a URL names: "shm:" is a SharedJobQueue with `shared` as its options, which this process and those
-// that are forked from it later use; "amqp://..." and "amqps://..." are an AmqpJobQueue. Errors: InvalidArgument for
-// any other URL, and what the two list. No error holds a URL's password.
+// that are forked from it later use; "amqp://..." and "amqps://..." are an AmqpJobQueue.
+//
+// Threads, fork, signals, crash: those of the two.
+//
+// Errors: InvalidArgument for any other URL, and what the two list. No error holds a URL's password.
 absl::StatusOr<std::unique_ptr<JobQueue>> OpenJobQueue(std::string_view url,
                                                        const SharedJobQueue::Options& shared = {});
 

@@ -8,6 +8,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "demos/testing/run_demo.h"
 #include "gmock/gmock.h"
@@ -24,7 +25,6 @@ using ::testing::AllOf;
 using ::testing::ContainsRegex;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
-using ::testing::MatchesRegex;
 
 using ExamplesTest = testing::LeakCheckedTest;
 
@@ -34,18 +34,39 @@ int Count(std::string_view text, std::string_view word) {
   return count;
 }
 
+// Of processes that set no title: `ps` shows each as what was started, under its master.
+void ExpectCopiesOf(pid_t master, const std::vector<pid_t>& pids) {
+  for (const pid_t pid : pids) {
+    EXPECT_EQ(CommandLine(pid), CommandLine(master));
+    const auto state = testing::ReadProcessState(pid);
+    ASSERT_TRUE(state.has_value());
+    EXPECT_EQ(state->parent, master);
+  }
+}
+
 TEST_F(ExamplesTest, HelloPrintsItsPidThenItsSuccess) {
-  const auto result = RunDemo({"run", "hello"});
-  EXPECT_TRUE(result.status.ok());
-  EXPECT_THAT(result.out, MatchesRegex("Hello from [0-9]+\nSuccess finish!\n"));
+  HeldOutput held;
+  RunningDemo demo({"run", "hello"}, held);
+  const std::vector<pid_t> children = AwaitDescendants(demo.pid(), 1);
+  EXPECT_THAT(CommandLine(demo.pid()), EndsWith(std::string("demos\0run\0hello\0", 16)));
+  ASSERT_EQ(children.size(), 1u);
+  ExpectCopiesOf(demo.pid(), children);
+  EXPECT_EQ(held.Take(), absl::StrCat("Hello from ", children[0], "\nSuccess finish!\n"));
+  EXPECT_TRUE(demo.Finish().status.ok());
 }
 
 TEST_F(ExamplesTest, WaitAllWaitsForTen) {
-  const auto result = RunDemo({"run", "wait_all"});
-  EXPECT_TRUE(result.status.ok());
-  EXPECT_EQ(Count(result.out, "my pid is"), 10);
-  EXPECT_EQ(Count(result.out, "has ended well"), 10);
-  EXPECT_THAT(result.out, EndsWith("All have ended\n"));
+  HeldOutput held;
+  RunningDemo demo({"run", "wait_all"}, held);
+  const std::vector<pid_t> children = AwaitDescendants(demo.pid(), 10);
+  ASSERT_EQ(children.size(), 10u);
+  ExpectCopiesOf(demo.pid(), children);
+  const std::string out = held.Take();
+  EXPECT_TRUE(demo.Finish().status.ok());
+  EXPECT_EQ(Count(out, "my pid is"), 10);
+  for (const pid_t pid : children) EXPECT_THAT(out, HasSubstr(absl::StrCat("my pid is ", pid, "\n")));
+  EXPECT_EQ(Count(out, "has ended well"), 10);
+  EXPECT_THAT(out, EndsWith("All have ended\n"));
 }
 
 TEST_F(ExamplesTest, RespawnRestartsThoseThatFailAndEndsThemAll) {
@@ -56,6 +77,25 @@ TEST_F(ExamplesTest, RespawnRestartsThoseThatFailAndEndsThemAll) {
   EXPECT_THAT(result.out, ContainsRegex("Ten processes were restarted [1-9][0-9]+ times\n$"));
 }
 
+TEST_F(ExamplesTest, RespawnKeepsTenAliveUntilSigterm) {
+  RunningDemo demo({"run", "respawn", "--life=inf", "--run_for=inf"});
+  std::vector<pid_t> before = AwaitDescendants(demo.pid(), 10);
+  ASSERT_EQ(before.size(), 10u);
+  ExpectCopiesOf(demo.pid(), before);
+  ASSERT_EQ(::kill(before[3], SIGKILL), 0);
+  testing::AwaitEnded(before[3]);
+  const std::vector<pid_t> after = AwaitDescendants(demo.pid(), 10);
+  ASSERT_EQ(after.size(), 10u);
+  ExpectCopiesOf(demo.pid(), after);
+  before.erase(before.begin() + 3);
+  EXPECT_THAT(after, ::testing::IsSupersetOf(before));
+  ASSERT_TRUE(demo.child().Kill(SIGTERM).ok());
+  const auto result = demo.Finish();
+  EXPECT_TRUE(result.status.ok()) << result.err;
+  EXPECT_EQ(Count(result.out, ", attempt 2\n"), 1);
+  EXPECT_THAT(result.out, EndsWith("Ten processes were restarted 1 times\n"));
+}
+
 TEST_F(ExamplesTest, SupervisorPrintsATimelineAndAChart) {
   const auto result = RunDemo({"run", "supervisor", "--life=50ms", "--seconds=2s"});
   EXPECT_TRUE(result.status.ok()) << result.err;
@@ -64,18 +104,30 @@ TEST_F(ExamplesTest, SupervisorPrintsATimelineAndAChart) {
 }
 
 TEST_F(ExamplesTest, SharedMemoryIsOneMapForBothProcesses) {
-  const auto result = RunDemo({"run", "shared_memory"});
-  EXPECT_TRUE(result.status.ok()) << result.err;
-  EXPECT_THAT(result.out, MatchesRegex("2 keys: n, from\nn is 42, the greeting is gone\n"
-                                       "the process was [0-9]+, its result is 6.28\n"));
+  HeldOutput held;
+  RunningDemo demo({"run", "shared_memory"}, held);
+  const std::vector<pid_t> children = AwaitDescendants(demo.pid(), 1);
+  ASSERT_EQ(children.size(), 1u);
+  ExpectCopiesOf(demo.pid(), children);
+  EXPECT_EQ(held.Take(),
+            absl::StrFormat("Process %d finds 2 keys\n2 keys: n, from\nn is 42, the greeting is gone\n"
+                            "the process was %d, its result is 6.28\n",
+                            children[0], children[0]));
+  EXPECT_TRUE(demo.Finish().status.ok());
 }
 
 TEST_F(ExamplesTest, SemaphoreLetsTheOthersGoOnWhenItsHolderIsKilled) {
-  const auto result = RunDemo({"run", "semaphore"});
-  EXPECT_TRUE(result.status.ok()) << result.err;
-  EXPECT_THAT(result.out, AllOf(HasSubstr("While it is held: UNAVAILABLE\n"), EndsWith("Now it is free\n")));
-  EXPECT_EQ(Count(result.out, " is alone\n"), 3);
-  EXPECT_EQ(Count(result.out, "not printed"), 0);
+  HeldOutput held;
+  RunningDemo demo({"run", "semaphore"}, held);
+  // Before it forks the others, whose copies would print it too, the master prints what it has found: it waits.
+  const std::vector<pid_t> holder = AwaitDescendants(demo.pid(), 1);
+  ASSERT_EQ(holder.size(), 1u);
+  ExpectCopiesOf(demo.pid(), holder);
+  const std::string out = held.Take();
+  EXPECT_TRUE(demo.Finish().status.ok());
+  EXPECT_THAT(out, AllOf(HasSubstr("While it is held: UNAVAILABLE\n"), EndsWith("Now it is free\n")));
+  EXPECT_EQ(Count(out, " is alone\n"), 3);
+  EXPECT_EQ(Count(out, "not printed"), 0);
 }
 
 TEST_F(ExamplesTest, DaemonHasATitleAndLeavesOnSigterm) {

@@ -14,6 +14,7 @@
 #include "demos/hello/hello.h"
 #include "demos/host/host.h"
 #include "demos/parallel_map/parallel_map.h"
+#include "demos/prefork_http/prefork_http.h"
 #include "demos/respawn/respawn.h"
 #include "demos/semaphore/semaphore.h"
 #include "demos/shared_memory/shared_memory.h"
@@ -38,5 +39,6 @@ int main(int argc, char** argv) {
   demos.push_back(std::make_unique<ko::demos::ForkServerDemo>());
   demos.push_back(std::make_unique<ko::demos::ParallelMap>());
   demos.push_back(std::make_unique<ko::demos::SupervisorDemo>());
+  demos.push_back(std::make_unique<ko::demos::PreforkHttp>());
   return ko::demos::RunHost(std::move(demos), std::vector<std::string>(argv + 1, argv + argc));
 }

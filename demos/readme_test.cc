@@ -14,12 +14,13 @@ namespace {
 
 TEST(ReadmeTest, ItsCppBlocksStandInTheDemos) {
   std::string sources;
-  for (const char* demo : {"hello", "wait_all", "daemon", "respawn", "shared_memory", "semaphore"}) {
+  for (const char* demo :
+       {"hello", "wait_all", "daemon", "respawn", "amqp_worker", "shared_memory", "semaphore"}) {
     sources += testing::ReadFile(absl::StrCat("demos/", demo, "/", demo, ".cc"));
   }
   const testing::CodeBlocks blocks = testing::CheckCodeBlocks(testing::ReadFile("README.md"), sources);
   EXPECT_THAT(blocks.missing, ::testing::IsEmpty());
-  EXPECT_GE(blocks.count, 6);
+  EXPECT_GE(blocks.count, 7);
 }
 
 }  // namespace

@@ -2,13 +2,18 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 
 #include <csignal>
 #include <filesystem>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/time/time.h"
+#include "ko/amqp/open_job_queue.h"
+#include "ko/amqp/testing/rabbitmq_server.h"
 #include "ko/ko.h"
 #include "ko/testing/code_blocks.h"
 #include "ko/testing/leaks.h"
@@ -32,7 +37,7 @@ TEST_F(ExamplesTest, EveryBlockOfTheDocumentsIsHere) {
     EXPECT_THAT(blocks.missing, ::testing::IsEmpty()) << file.path();
     count += blocks.count;
   }
-  EXPECT_GE(count, 8);
+  EXPECT_GE(count, 10);
 }
 
 int TakeJobs(Self& self) {
@@ -189,6 +194,34 @@ TEST_F(ExamplesTest, AJobComesBackUntilItIsAcknowledged) {
   ASSERT_THAT(job, IsOk());
   absl::Status done = job->Ack();
   EXPECT_THAT(done, IsOk());
+}
+
+int Resize(std::string_view job) { return job == "resize picture 7" ? 0 : 1; }
+
+TEST_F(ExamplesTest, AJobTravelsOverABroker) {
+  if (!testing::RabbitMqServer::IsInstalled()) GTEST_SKIP() << testing::RabbitMqServer::kNotInstalled;
+  {
+    testing::RabbitMqServer server;
+    const std::string url = server.Url("pictures");
+    absl::StatusOr<std::unique_ptr<ko::JobQueue>> queue = ko::OpenJobQueue(url);
+    ASSERT_THAT(queue, IsOk());
+    absl::Status published = (*queue)->PublishAll({"resize picture 7", "resize picture 8"});
+    ASSERT_THAT(published, IsOk());
+    ko::ProcessManager manager;
+    absl::StatusOr<ko::Job> job = (*queue)->Receive(absl::Seconds(30));
+    ASSERT_THAT(job, IsOk());
+    ko::Process process = manager.Fork([&](ko::Self&) { return Resize(job->body()); });
+    absl::StatusOr<ko::ExitStatus> ended;
+    do {
+      ended = process.Wait((*queue)->Tend().value_or(absl::InfiniteDuration()));
+    } while (absl::IsDeadlineExceeded(ended.status()));
+    absl::Status settled = ended.ok() && ended->ok() ? job->Ack() : job->Nack();
+    EXPECT_THAT(settled, IsOk());
+    EXPECT_EQ((*queue)->Stats()->acked, 1u);
+  }
+  // The broker's orphans are this test's children, and all of them end.
+  while (::waitpid(-1, nullptr, 0) > 0) {
+  }
 }
 
 }  // namespace

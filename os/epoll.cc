@@ -1,7 +1,5 @@
 #include "ko/os/epoll.h"
 
-#include <sys/epoll.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -17,13 +15,20 @@ absl::StatusOr<Epoll> Epoll::Create() {
   return Epoll(fd);
 }
 
-absl::Status Epoll::Add(int fd, uint64_t token) {
+absl::Status Epoll::Add(int fd, uint64_t token, uint32_t events) {
+  return Control(EPOLL_CTL_ADD, "epoll_ctl(EPOLL_CTL_ADD)", fd, token, events);
+}
+
+absl::Status Epoll::Modify(int fd, uint64_t token, uint32_t events) {
+  return Control(EPOLL_CTL_MOD, "epoll_ctl(EPOLL_CTL_MOD)", fd, token, events);
+}
+
+absl::Status Epoll::Control(int operation, const char* name, int fd, uint64_t token, uint32_t events) {
   epoll_event event = {};
-  event.events = EPOLLIN;
+  event.events = events;
   event.data.u64 = token;
-  if (::epoll_ctl(fd_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
-    return ErrnoStatus(errno, "epoll_ctl(EPOLL_CTL_ADD)", absl::StrCat("fd ", fd));
-  }
+  if (::epoll_ctl(fd_.get(), operation, fd, &event) != 0)
+    return ErrnoStatus(errno, name, absl::StrCat("fd ", fd));
   return absl::OkStatus();
 }
 

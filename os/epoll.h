@@ -1,6 +1,8 @@
 #ifndef KO_OS_EPOLL_H_
 #define KO_OS_EPOLL_H_
 
+#include <sys/epoll.h>
+
 #include <cstdint>
 
 #include "absl/status/statusor.h"
@@ -18,8 +20,10 @@ class Epoll {
 
   int fd() const { return fd_.get(); }
 
-  // Level-triggered, for reading.
-  absl::Status Add(int fd, uint64_t token);
+  // Level-triggered, for reading, or for the `events` of epoll_ctl(2).
+  absl::Status Add(int fd, uint64_t token, uint32_t events = EPOLLIN);
+  // Other events of a member.
+  absl::Status Modify(int fd, uint64_t token, uint32_t events);
   // To be called before `fd` is closed: copies of it in forked children would keep it a member.
   void Remove(int fd);
 
@@ -28,6 +32,8 @@ class Epoll {
 
  private:
   explicit Epoll(int fd) : fd_(fd) {}
+  absl::Status Control(int operation, const char* name, int fd, uint64_t token, uint32_t events);
+
   UniqueFd fd_;
 };
 

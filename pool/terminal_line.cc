@@ -23,7 +23,7 @@ bool TerminalLine::IsDue() const { return os::MonotonicNow() >= next_; }
 
 void TerminalLine::Draw(std::string_view text) {
   next_ = os::MonotonicNow() + (is_terminal_ ? kRedraw : kNextLine);
-  absl::FPrintF(stderr, is_terminal_ ? "\r%s\x1b[K" : "%s\n", text);
+  absl::FPrintF(stderr, "%s%s%s", is_terminal_ ? "\r" : "", text, is_terminal_ ? "\x1b[K" : "\n");
   std::fflush(stderr);
   is_drawn_ = is_terminal_;
 }

@@ -256,7 +256,7 @@ struct ArgumentCodec<std::tuple<T...>> {
   }
   static void Write(ArgumentWriter& writer, const std::tuple<T...>& value) {
     writer.Write("", 1);
-    std::apply([&writer](const T&... each) { (ArgumentCodec<T>::Write(writer, each), ...); }, value);
+    std::apply([&](const T&... each) { (ArgumentCodec<T>::Write(writer, each), ...); }, value);
   }
   static Value Read(ArgumentReader& reader) {
     if (reader.Take(1) != std::string_view("", 1)) reader.Fail();

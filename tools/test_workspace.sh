@@ -1,18 +1,9 @@
 #!/usr/bin/env bash
-# test_workspace.sh TARGETS: tests them with WORKSPACE instead of MODULE.bazel. In the build root, which has no network,
-# the repositories that WORKSPACE names, and those that Bazel adds itself, are overridden by the root's own folders.
+# test_workspace.sh TARGETS: tests them with WORKSPACE instead of MODULE.bazel.
 set -euo pipefail
 checkout=$(CDPATH='' cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd -P)
 cd "$checkout"
 source tools/root/common.sh
+source tools/workspace_overrides.sh
 
-overrides=()
-if ! bazel_on_path >/dev/null; then
-  override() { overrides+=("--override_repository=$1=$2"); }
-  for name in abseil-cpp googletest google_benchmark; do override "$name" "/ko/sources/$name"; done
-  for name in cc java license proto python; do override "rules_$name" "/usr/share/bazel/rules/$name"; done
-  override platforms /usr/share/bazel/tools/platforms
-  override bazel_skylib /usr/share/bazel/tools/skylib
-  override bazel_features /usr/share/bazel/tools/features
-fi
-exec ./bazelw test --enable_workspace --noenable_bzlmod "${overrides[@]}" "$@"
+exec ./bazelw test "${workspace_flags[@]}" "$@"

@@ -18,6 +18,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "ko/process/command.h"
 #include "ko/process/exec.h"
 #include "ko/process/listen.h"
@@ -29,6 +31,7 @@ namespace {
 
 // Not Debian's wrapper, which changes the user.
 constexpr char kServer[] = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+constexpr char kControl[] = "/usr/lib/rabbitmq/bin/rabbitmqctl";
 
 [[noreturn]] void Die(std::string_view what, std::string_view log = {}) {
   std::fprintf(stderr, "RabbitMqServer: %s\n%s\n", std::string(what).c_str(), std::string(log).c_str());
@@ -89,6 +92,34 @@ std::string RabbitMqServer::Url(std::string_view queue, std::string_view more) c
   return absl::StrCat("amqp://guest:guest@127.0.0.1:", port_, "/?queue=", queue, more);
 }
 
+std::string RabbitMqServer::NodeName() const { return absl::StrCat("ko", port_, "@localhost"); }
+
+int RabbitMqServer::CountMessages(std::string_view queue) const {
+  const std::string output = folder_.File("count.log");
+  absl::StatusOr<Child> control = Exec(
+      {.argv = {kControl, "-n", NodeName(), "-q", "list_queues", "--no-table-headers", "name", "messages"},
+       .env = std::vector<std::string>{absl::StrCat("PATH=", ::getenv("PATH")),
+                                       absl::StrCat("HOME=", folder_.path()), "LANG=C.UTF-8",
+                                       absl::StrCat("ERL_EPMD_PORT=", mapper_port_),
+                                       absl::StrCat("RABBITMQ_CONF_ENV_FILE=", folder_.File("none"))},
+       .stdin_from = Stdio::Null(),
+       .stdout_to = Stdio::File(output),
+       .stderr_to = Stdio::AppendToFile(output),
+       .die_with_parent = true});
+  if (!control.ok()) Die(control.status().ToString());
+  if (const absl::StatusOr<ExitStatus> ended = control->Wait(); !ended.ok() || !ended->ok()) {
+    Die("rabbitmqctl", ReadFile(output));
+  }
+  for (std::string_view line : absl::StrSplit(ReadFile(output), '\n')) {
+    int count = 0;
+    if (absl::ConsumePrefix(&line, queue) && absl::ConsumePrefix(&line, "\t") &&
+        absl::SimpleAtoi(line, &count)) {
+      return count;
+    }
+  }
+  return -1;
+}
+
 void RabbitMqServer::WriteConfiguration(const std::optional<Tls>& tls) {
   std::string text =
       absl::StrCat("listeners.tcp.1 = 127.0.0.1:", port_, "\ndisk_free_limit.absolute = 1MB\n");
@@ -140,8 +171,7 @@ void RabbitMqServer::Start() {
               setting("PATH", ::getenv("PATH")), setting("HOME", folder), "LANG=C.UTF-8",
               setting("NOTIFY_SOCKET", absl::StrCat("/proc/", owner_, "/fd/", folder_fd_.get(), "/ready")),
               setting("ERL_EPMD_PORT", mapper_port_), "ERL_EPMD_ADDRESS=127.0.0.1",
-              setting("RABBITMQ_NODENAME", absl::StrCat("ko", port_, "@localhost")),
-              setting("RABBITMQ_DIST_PORT", distribution_port_),
+              setting("RABBITMQ_NODENAME", NodeName()), setting("RABBITMQ_DIST_PORT", distribution_port_),
               setting("RABBITMQ_MNESIA_BASE", folder + "/data"),
               setting("RABBITMQ_LOG_BASE", folder + "/log"), "RABBITMQ_LOGS=-",
               setting("RABBITMQ_CONFIG_FILE", folder + "/rabbitmq.conf"),
@@ -170,6 +200,11 @@ void RabbitMqServer::AwaitReady() {
     const ssize_t size = ::recv(ready_.get(), text, sizeof text, 0);
     if (size > 0 && absl::StrContains(std::string_view(text, static_cast<size_t>(size)), "READY=1")) return;
   }
+}
+
+void RabbitMqServer::SignalAll(int signo) const {
+  for (const pid_t pid : Descendants(broker_->pid())) ::kill(pid, signo);
+  ::kill(broker_->pid(), signo);
 }
 
 void RabbitMqServer::Stop() { End(SIGTERM); }

@@ -1,6 +1,7 @@
 #ifndef KO_AMQP_TESTING_RABBITMQ_SERVER_H_
 #define KO_AMQP_TESTING_RABBITMQ_SERVER_H_
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include <optional>
@@ -21,8 +22,15 @@ namespace ko::testing {
 //   RabbitMqServer server;
 //   queue = ko::AmqpJobQueue::Create(server.Url("hello"));
 //
-// Threads: one at a time. Fork: only the process that made it stops it. Signals: none. Crash: the broker dies with
-// the test. Errors: a broker that does not start ends the test program with its log.
+// Threads: one at a time.
+//
+// Fork: only the process that made it stops it.
+//
+// Signals: none.
+//
+// Crash: the broker dies with the test.
+//
+// Errors: a broker that does not start ends the test program with its log.
 class RabbitMqServer {
  public:
   static constexpr char kNotInstalled[] = "there is no rabbitmq-server on this machine";
@@ -45,6 +53,13 @@ class RabbitMqServer {
   void Start();
   void Stop();  // as an administrator does: by SIGTERM
   void Kill();  // SIGKILL
+  // Its connections stay, and nobody reads what they bring, until it thaws.
+  void Freeze() const { SignalAll(SIGSTOP); }
+  void Thaw() const { SignalAll(SIGCONT); }
+
+  // The messages of a queue, those that somebody has not acknowledged yet among them; -1 where there is no such queue.
+  // Takes seconds: it is the broker's own tool that tells.
+  int CountMessages(std::string_view queue) const;
 
   int port() const { return port_; }
   int tls_port() const { return tls_port_; }
@@ -52,10 +67,12 @@ class RabbitMqServer {
   std::string Url(std::string_view queue, std::string_view more = {}) const;
 
  private:
+  std::string NodeName() const;
   void WriteConfiguration(const std::optional<Tls>& tls);
   void StartPortMapper();
   void AwaitReady();
   void End(int signo);
+  void SignalAll(int signo) const;
 
   const pid_t owner_;
   TempDir folder_;

@@ -87,7 +87,10 @@ const std::vector<Goal>& AllGoals() {
       {"All awake", "PoolRoundTrip/ko/idle:0", "", kNanosecondsAtMost, 1000},
       {"Work on all processors, beside threads", "PoolMap/ko", "PoolMap/thread_pool", kTimesAsMany, 0.95},
 
-      {"Jobs through a broker, beside its bare client", "Queue/amqp", "Queue/bare", kTimesAsMany, 0.9},
+      {"Jobs through a broker, one by one, beside its bare client", "Queue/amqp/bytes:64/batch:1",
+       "Queue/bare/bytes:64/batch:1", kTimesAsMany, 0.9},
+      {"A thousand at a time", "Queue/amqp/bytes:64/batch:1000", "Queue/bare/bytes:64/batch:1000",
+       kTimesAsMany, 0.9},
       {"The main job, beside find and xargs", "Workers/ko", "Workers/xargs", kTimesAsFast, 1.5},
   };
   return *goals;

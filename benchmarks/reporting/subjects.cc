@@ -61,8 +61,10 @@ const std::vector<Subject>& All() {
        "How often a manager of so many children that do nothing runs in two seconds.", "", "", "", kCounter,
        "wakeups"},
       {"Queue", "Jobs through a broker",
-       "Jobs are published, received and acknowledged; a broker's confirmations are waited for.", "bare",
-       "bytes", "bytes in a job", kItems},
+       "A batch of jobs is published, at most 512 of them unconfirmed; then each is received and "
+       "acknowledged, over another connection. shm is the queue in shared memory, bare the client library "
+       "alone.",
+       "bare", "bytes", "bytes in a job", kItems},
       {"SignalDelivery", "A signal until its handler has run",
        "The process sends itself a signal and runs what has come.", "signalfd", "", "", kTime},
       {"SignalIdle", "Looking for signals when there are none", "What a loop pays for asking.", "signalfd",

@@ -17,6 +17,8 @@ FlagSet::Flag* FlagSet::Find(std::string_view name) {
 }
 
 absl::Status FlagSet::Unknown(std::string_view argument) const {
+  // What follows may be a password.
+  if (const size_t url = argument.find("://"); url != argument.npos) argument = argument.substr(0, url + 3);
   if (flags_.empty()) {
     return absl::InvalidArgumentError(absl::StrCat("unknown argument '", argument, "': there are no flags"));
   }

@@ -71,6 +71,7 @@ TEST(FlagSetTest, WhatIsNotUnderstoodIsNamed) {
     const char* named;
   } cases[] = {
       {{"--unknown=1"}, "'--unknown=1': there are --text, --number"},
+      {{"--unknown=amqp://user:password@host/"}, "'--unknown=amqp://': there are --text, --number"},
       {{"word"}, "'word'"},
       {{"-number=1"}, "'-number=1'"},
       {{"--"}, "'--'"},

@@ -19,6 +19,7 @@ int SharedMemoryDemo::Run() {
   memory["greeting"] = "hello";
   memory["n"] = 1;
   ko::Process process = manager.Fork([&memory](ko::Self& self) {
+    absl::PrintF("Process %d finds %d keys\n", self.pid(), memory.size());
     memory["n"] += 41;                       // in one step, whoever else adds
     memory["from"] = self.pid();             // any process may add keys
     memory.Erase("greeting").IgnoreError();  // and take them away

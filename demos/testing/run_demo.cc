@@ -19,7 +19,7 @@ namespace ko::demos {
 namespace {
 
 Child Start(const testing::TempDir& output, std::vector<std::string> args, std::vector<std::string> env,
-            std::string cwd) {
+            std::string cwd, Stdio out) {
   // The runfiles of a test lie around its working directory.
   args.insert(args.begin(), std::filesystem::absolute("demos/demos").string());
   for (char** variable = environ; *variable != nullptr; ++variable) env.push_back(*variable);
@@ -27,19 +27,21 @@ Child Start(const testing::TempDir& output, std::vector<std::string> args, std::
                                       .env = std::move(env),
                                       .cwd = std::move(cwd),
                                       .stdin_from = Stdio::Null(),
-                                      .stdout_to = Stdio::File(output.File("out")),
+                                      .stdout_to = std::move(out),
                                       .stderr_to = Stdio::File(output.File("err")),
                                       .die_with_parent = true});
   ABSL_CHECK(child.ok()) << child.status();
   return *std::move(child);
 }
 
-std::string CommandLine(pid_t pid) { return testing::ReadFile(absl::StrCat("/proc/", pid, "/cmdline")); }
-
 }  // namespace
 
 RunningDemo::RunningDemo(std::vector<std::string> args, std::vector<std::string> env, std::string cwd)
-    : child_(Start(output_, std::move(args), std::move(env), std::move(cwd))) {}
+    : child_(Start(output_, std::move(args), std::move(env), std::move(cwd),
+                   Stdio::File(output_.File("out")))) {}
+
+RunningDemo::RunningDemo(std::vector<std::string> args, const HeldOutput& held)
+    : child_(Start(output_, std::move(args), {}, {}, held.stdio())) {}
 
 RunningDemo::Result RunningDemo::Finish() {
   absl::StatusOr<ExitStatus> status = child_.Wait();
@@ -65,6 +67,15 @@ std::vector<pid_t> Descendants(pid_t root) {
   }
   return found;
 }
+
+std::vector<pid_t> AwaitDescendants(pid_t root, size_t count) {
+  for (;;) {
+    if (std::vector<pid_t> pids = Descendants(root); pids.size() >= count) return pids;
+    ::sched_yield();
+  }
+}
+
+std::string CommandLine(pid_t pid) { return testing::ReadFile(absl::StrCat("/proc/", pid, "/cmdline")); }
 
 std::vector<pid_t> DescendantsTitled(pid_t root, std::string_view title) {
   std::vector<pid_t> titled;

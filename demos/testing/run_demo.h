@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "demos/testing/held_output.h"
 #include "ko/ko.h"
 #include "ko/testing/temp_dir.h"
 
@@ -22,6 +23,8 @@ class RunningDemo {
   // `args` as on the command line; `env` on top of the test's own.
   explicit RunningDemo(std::vector<std::string> args, std::vector<std::string> env = {},
                        std::string cwd = {});
+  // Its standard output is `held`, and not in its Result.
+  RunningDemo(std::vector<std::string> args, const HeldOutput& held);
 
   pid_t pid() const { return child_.pid(); }
   Child& child() { return child_; }
@@ -41,6 +44,10 @@ std::vector<pid_t> DescendantsTitled(pid_t root, std::string_view title);
 pid_t AwaitDescendantTitled(pid_t root, std::string_view title);
 // All descendants.
 std::vector<pid_t> Descendants(pid_t root);
+// Waits until there are at least so many; what there are then.
+std::vector<pid_t> AwaitDescendants(pid_t root, size_t count);
+// A process's command line as ps shows it.
+std::string CommandLine(pid_t pid);
 
 }  // namespace ko::demos
 

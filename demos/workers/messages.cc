@@ -33,12 +33,17 @@ std::optional<JobMessage> JobMessage::Decode(std::string_view bytes) {
   return JobMessage{GetNumber(bytes), GetNumber(bytes.substr(4)), std::string(bytes.substr(kHeaderBytes))};
 }
 
-std::string ResultMessage::Encode() const { return demos::Encode(id, ok ? 1 : 0, text); }
+std::string ResultMessage::Encode() const {
+  return demos::Encode(static_cast<uint32_t>(path.size()), ok ? 1 : 0, path + text);
+}
 
 std::optional<ResultMessage> ResultMessage::Decode(std::string_view bytes) {
   if (bytes.size() < kHeaderBytes) return std::nullopt;
-  return ResultMessage{GetNumber(bytes), GetNumber(bytes.substr(4)) != 0,
-                       std::string(bytes.substr(kHeaderBytes))};
+  const uint32_t path_bytes = GetNumber(bytes);
+  const bool ok = GetNumber(bytes.substr(4)) != 0;
+  bytes.remove_prefix(kHeaderBytes);
+  if (bytes.size() < path_bytes) return std::nullopt;
+  return ResultMessage{std::string(bytes.substr(0, path_bytes)), ok, std::string(bytes.substr(path_bytes))};
 }
 
 }  // namespace ko::demos

@@ -23,9 +23,9 @@ struct JobMessage {
 
 // What became of it. A job may be done twice (at-least-once), with the same result.
 struct ResultMessage {
-  uint32_t id;
+  std::string path;  // of the file: numbers are one publisher's own, and a broker's queue may have many
   bool ok;
-  std::string text;  // the line for --out without the path's part, the captured output, or why it failed
+  std::string text;  // what goes to --out, or why it failed
 
   std::string Encode() const;
   static std::optional<ResultMessage> Decode(std::string_view bytes);

@@ -18,11 +18,14 @@ TEST(MessagesTest, AJobComesBackAsItWas) {
 
 TEST(MessagesTest, AResultComesBackAsItWas) {
   for (bool ok : {false, true}) {
-    const std::optional<ResultMessage> back = ResultMessage::Decode(ResultMessage{7, ok, ""}.Encode());
-    ASSERT_TRUE(back.has_value());
-    EXPECT_EQ(back->id, 7u);
-    EXPECT_EQ(back->ok, ok);
-    EXPECT_EQ(back->text, "");
+    for (const char* text : {"", "1 2 a path\n"}) {
+      const std::optional<ResultMessage> back =
+          ResultMessage::Decode(ResultMessage{"a path", ok, text}.Encode());
+      ASSERT_TRUE(back.has_value());
+      EXPECT_EQ(back->path, "a path");
+      EXPECT_EQ(back->ok, ok);
+      EXPECT_EQ(back->text, text);
+    }
   }
 }
 
@@ -31,6 +34,8 @@ TEST(MessagesTest, BytesThatAreTooFewAreNoMessage) {
     EXPECT_FALSE(JobMessage::Decode(std::string(size, 'x')).has_value());
     EXPECT_FALSE(ResultMessage::Decode(std::string(size, 'x')).has_value());
   }
+  const std::string result = ResultMessage{"a path", true, ""}.Encode();
+  EXPECT_FALSE(ResultMessage::Decode(result.substr(0, result.size() - 1)).has_value());
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 #define KO_DEMOS_WORKERS_RESULTS_H_
 
 #include <cstddef>
-#include <optional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -11,11 +11,15 @@
 
 namespace ko::demos {
 
-// What became of each job, by its number. A job's first result counts; it may come more than once.
+// What became of each file, by its path. A file's first result counts; it may come more than once.
 class Results {
  public:
-  // Whether the texts are kept, for WriteTo.
-  Results(size_t jobs, bool keep_texts) : entries_(jobs), keep_texts_(keep_texts) {}
+  struct Options {
+    bool keep_texts = false;  // for WriteTo
+    bool of_others =
+        false;  // whether results of files that are not among `paths` count: somebody else's jobs
+  };
+  Results(const std::vector<std::string>& paths, Options options);
 
   void Add(ResultMessage result);
 
@@ -25,9 +29,9 @@ class Results {
   size_t done() const { return succeeded_ + failed_; }
 
   // "PATH: why" for the first few that failed.
-  std::vector<std::string> Failures(const std::vector<std::string>& paths, size_t most) const;
+  std::vector<std::string> Failures(size_t most) const;
 
-  // Writes the texts of those that succeeded, in the order of the jobs, in place of the file's former content.
+  // Writes the texts of those that succeeded, sorted by path, in place of the file's former content.
   absl::Status WriteTo(const std::string& file) const;
 
  private:
@@ -37,8 +41,8 @@ class Results {
     std::string text;
   };
 
-  std::vector<Entry> entries_;
-  bool keep_texts_;
+  std::map<std::string, Entry> entries_;
+  const Options options_;
   size_t succeeded_ = 0;
   size_t failed_ = 0;
 };

@@ -21,9 +21,10 @@ bool IsChosen(uint32_t id, int percent) {
 absl::Status Worker::Run() {
   manager_.SetStopPolicy({.grace = settings_.grace});
   while (!self_.ShouldShutdown()) {
-    absl::StatusOr<Job> job = queues_.jobs->Receive(absl::InfiniteDuration(), self_.interrupt());
+    absl::StatusOr<Job> job = queues_.jobs->Receive(settings_.exit_when_idle, self_.interrupt());
     if (absl::IsCancelled(job.status())) continue;                          // a signal
     if (absl::IsFailedPrecondition(job.status())) return absl::OkStatus();  // closed, and all is done
+    if (absl::IsDeadlineExceeded(job.status())) return absl::OkStatus();    // idle for long enough
     if (!job.ok()) return job.status();
     if (absl::Status handled = Handle(*std::move(job)); !handled.ok()) return handled;
   }
@@ -41,7 +42,7 @@ absl::Status Worker::Handle(Job job) {
 
   ++message->failures;
   if (message->failures >= kMaxAttempts) {
-    const ResultMessage failed{message->id, /*ok=*/false, std::string(outcome.message())};
+    const ResultMessage failed{message->path, /*ok=*/false, std::string(outcome.message())};
     if (absl::Status published = Publish(failed); !published.ok()) return published;
   } else if (absl::Status put_back = queues_.jobs->Publish(message->Encode(), kPublishTimeout);
              !put_back.ok()) {
@@ -51,10 +52,18 @@ absl::Status Worker::Handle(Job job) {
 }
 
 absl::Status Worker::RunInProcess(const JobMessage& message, absl::Status& outcome) {
-  return manager_.Fork([&](Self& self) { return DoJob(self, message); })
-      .OnError([&](const ExitStatus& status) { outcome = status.ToStatus(); })
-      .Wait()
-      .status();
+  Process job = manager_.Fork([&](Self& self) { return DoJob(self, message); });
+  job.OnError([&](const ExitStatus& status) { outcome = status.ToStatus(); });
+  return AwaitJob(job).status();
+}
+
+absl::StatusOr<ExitStatus> Worker::AwaitJob(Process& job) {
+  for (;;) {
+    // A broker that hears nothing while a job takes its time would take the job back.
+    const absl::Duration pause = queues_.jobs->Tend().value_or(absl::InfiniteDuration());
+    const absl::StatusOr<ExitStatus> ended = job.Wait(pause);
+    if (!absl::IsDeadlineExceeded(ended.status())) return ended;
+  }
 }
 
 // In the job's process. It takes a Self, so that SIGTERM lets it finish.
@@ -66,7 +75,7 @@ absl::Status Worker::DoJob(Self& self, const JobMessage& message) {
                                          ? CountFile(message.path)
                                          : RunCommandOnFile(settings_.command, message.path, kMaxOutputBytes);
   if (!text.ok()) return text.status();
-  return Publish({message.id, /*ok=*/true, *std::move(text)});
+  return Publish({message.path, /*ok=*/true, *std::move(text)});
 }
 
 absl::Status Worker::Publish(const ResultMessage& result) {

@@ -11,7 +11,7 @@ namespace ko::demos {
 // The largest output of a command that a job passes on.
 inline constexpr size_t kMaxOutputBytes = 16 << 20;
 
-// What the master and its workers share.
+// The jobs, which may be on a broker, and what the master shares with its workers.
 struct Queues {
   JobQueue* jobs;
   JobQueue* results;
@@ -21,7 +21,7 @@ struct Queues {
 
 // A worker's process: leases one job after the other, runs each in a process of its own, publishes what became of it, and
 // acknowledges. A job that fails goes back, kMaxAttempts times in all, and is then reported as failed. Leaves when the
-// queue is closed, and on SIGTERM after the running job.
+// queue is closed, when nothing has come for the settings' time, and on SIGTERM after the running job.
 //
 // Killed anywhere, it loses nothing: an unacknowledged job comes back, and a result published twice is the same twice.
 class Worker {
@@ -37,6 +37,7 @@ class Worker {
   absl::Status Handle(Job job);
   absl::Status RunInProcess(const JobMessage& message, absl::Status& outcome);
   absl::Status DoJob(Self& self, const JobMessage& message);
+  absl::StatusOr<ExitStatus> AwaitJob(Process& job);
   absl::Status Publish(const ResultMessage& result);
 
   const WorkersSettings& settings_;
