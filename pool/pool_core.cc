@@ -434,7 +434,11 @@ void PoolCore::Fail() {
     absl::MutexLock lock(&mutex_);
     if (failure_.ok()) {
       absl::StatusOr<ExitStatus> status = supervisor_.Stop({.signal = SIGKILL});
-      EndAll(absl::AbortedError(absl::StrCat("the pool's supervisor has ended: ",
+      // Another thread may be ending the pool, and this one be the first to see the supervisor's end.
+      const bool was_asked_to = closed_ && status.ok() && status->ok();
+      EndAll(was_asked_to ? absl::CancelledError(kStopped)
+                          : absl::AbortedError(
+                                absl::StrCat("the pool's supervisor has ended: ",
                                              status.ok() ? status->ToString() : status.status().ToString())));
     }
   }
@@ -497,11 +501,14 @@ void PoolCore::Stop() {
 }
 
 void PoolCore::End(PoolOrder order) {
+  {
+    absl::MutexLock lock(&mutex_);
+    closed_ = true;
+  }
   segment_->header().order.store(static_cast<uint32_t>(order), std::memory_order_seq_cst);
   bell_.Notify();
   WakeAllWorkers(*segment_);
   absl::MutexLock lock(&mutex_);
-  closed_ = true;
   supervisor_.Wait().IgnoreError();
   if (failure_.ok()) EndAll(absl::CancelledError(kStopped));
   os::FutexWake(segment_->header().supervisor.word, os::FutexScope::kShared, INT_MAX);

@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "demos/host/host.h"
-#include "demos/prefork_http/worker.h"
+#include "demos/prefork_http/http_worker.h"
 #include "ko/ko.h"
 #include "ko/os/errno_status.h"
 #include "ko/process/listen.h"
@@ -79,17 +79,19 @@ int PreforkHttp::Run() {
     absl::PrintF("%s\n", event.ToString());
     std::fflush(stdout);
   });
-  ko::WorkerPool pool = manager.SpawnPool(
-      workers_,
-      [&](ko::Self& self) {
-        const absl::Status served = Worker::Serve(self, listener->get(), root.get(), limits_, connections_);
-        if (!served.ok()) absl::FPrintF(stderr, "worker %d: %s\n", self.slot(), served.message());
-        return served.ok() ? 0 : 1;
-      },
-      {.when = ko::RestartPolicy::When::kAlways},
-      {.name = "worker",
-       .ready = ko::ReadyWhen::kNotified,
-       .stop = ko::StopPlan{.steps = {{SIGTERM, 2 * limits_.linger + absl::Seconds(30)}}}});
+  ko::WorkerPool pool =
+      manager.SpawnPool(workers_,
+                        [&](ko::Self& self) {
+                          const absl::Status served =
+                              HttpWorker::Serve(self, listener->get(), root.get(), limits_, connections_);
+                          if (!served.ok())
+                            absl::FPrintF(stderr, "worker %d: %s\n", self.slot(), served.message());
+                          return served.ok() ? 0 : 1;
+                        },
+                        {.when = ko::RestartPolicy::When::kAlways},
+                        {.name = "worker",
+                         .ready = ko::ReadyWhen::kNotified,
+                         .stop = ko::StopPlan{.steps = {{SIGTERM, 2 * limits_.linger + absl::Seconds(30)}}}});
   if (absl::Status obeys = pool.ObeySignals({.observe = observe_}); !obeys.ok()) return Complain(obeys);
   if (absl::Status ready = pool.WaitReady(); !ready.ok() && !manager.IsShuttingDown()) return Complain(ready);
   // Who sees the title may send the signals.

@@ -1,4 +1,4 @@
-#include "demos/prefork_http/worker.h"
+#include "demos/prefork_http/http_worker.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -21,15 +21,15 @@ constexpr int kAcceptsAtOnce = 64;
 
 }  // namespace
 
-absl::Status Worker::Serve(ko::Self& self, int listener, int root, const ConnectionLimits& limits,
-                           int max_connections) {
+absl::Status HttpWorker::Serve(ko::Self& self, int listener, int root, const ConnectionLimits& limits,
+                               int max_connections) {
   std::signal(SIGPIPE, SIG_IGN);  // sendfile(2) has no MSG_NOSIGNAL
   absl::StatusOr<os::Epoll> epoll = os::Epoll::Create();
   if (!epoll.ok()) return epoll.status();
-  return Worker(*std::move(epoll), listener, root, limits, max_connections).Run(self);
+  return HttpWorker(*std::move(epoll), listener, root, limits, max_connections).Run(self);
 }
 
-absl::Status Worker::Run(ko::Self& self) {
+absl::Status HttpWorker::Run(ko::Self& self) {
   const std::string title = absl::StrCat("prefork_http: worker ", self.slot());
   self.SetProcessTitle(title).IgnoreError();
   const int signals = self.signals().poll_fd();
@@ -73,7 +73,7 @@ absl::Status Worker::Run(ko::Self& self) {
   return absl::OkStatus();
 }
 
-absl::Status Worker::Accept(absl::Duration now) {
+absl::Status HttpWorker::Accept(absl::Duration now) {
   for (int i = 0; i < kAcceptsAtOnce; ++i) {
     if (connections_.size() >= max_connections_) return Listen(false);
     os::UniqueFd socket(::accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
@@ -99,7 +99,7 @@ absl::Status Worker::Accept(absl::Duration now) {
   return absl::OkStatus();
 }
 
-absl::Status Worker::Listen(bool wanted) {
+absl::Status HttpWorker::Listen(bool wanted) {
   if (wanted == listening_) return absl::OkStatus();
   if (wanted) {
     if (absl::Status added = epoll_.Add(listener_, static_cast<uint64_t>(listener_)); !added.ok())
@@ -111,7 +111,7 @@ absl::Status Worker::Listen(bool wanted) {
   return absl::OkStatus();
 }
 
-void Worker::Drain(absl::Duration now) {
+void HttpWorker::Drain(absl::Duration now) {
   draining_ = true;
   Listen(false).IgnoreError();
   // Where all workers stop there is nobody else for those that have been waiting.
@@ -124,7 +124,7 @@ void Worker::Drain(absl::Duration now) {
   }
 }
 
-void Worker::Settle(Connection& connection, absl::Duration deadline_before, Connection::Want want) {
+void HttpWorker::Settle(Connection& connection, absl::Duration deadline_before, Connection::Want want) {
   const int fd = connection.fd();
   deadlines_.erase({deadline_before, fd});
   const bool lives =
@@ -138,7 +138,7 @@ void Worker::Settle(Connection& connection, absl::Duration deadline_before, Conn
   deadlines_.insert({connection.deadline(), fd});
 }
 
-void Worker::ExpireDue(absl::Duration now) {
+void HttpWorker::ExpireDue(absl::Duration now) {
   while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
     const auto [before, fd] = *deadlines_.begin();
     Connection& connection = *connections_.at(fd);

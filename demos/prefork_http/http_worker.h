@@ -1,5 +1,5 @@
-#ifndef KO_DEMOS_PREFORK_HTTP_WORKER_H_
-#define KO_DEMOS_PREFORK_HTTP_WORKER_H_
+#ifndef KO_DEMOS_PREFORK_HTTP_HTTP_WORKER_H_
+#define KO_DEMOS_PREFORK_HTTP_HTTP_WORKER_H_
 
 #include <map>
 #include <memory>
@@ -20,14 +20,14 @@ namespace ko::demos {
 //
 // Threads: one. Fork: no. Signals: SIGTERM through Self. Crash: costs the requests in its hands; clients that wait to be
 // accepted are the others'. Errors: no descriptors for the loop itself.
-class Worker {
+class HttpWorker {
  public:
   // Stops accepting when `self` should shut down, and returns when the last connection has ended.
   static absl::Status Serve(ko::Self& self, int listener, int root, const ConnectionLimits& limits,
                             int max_connections);
 
  private:
-  Worker(os::Epoll epoll, int listener, int root, const ConnectionLimits& limits, int max_connections)
+  HttpWorker(os::Epoll epoll, int listener, int root, const ConnectionLimits& limits, int max_connections)
       : epoll_(std::move(epoll)),
         listener_(listener),
         root_(root),
@@ -55,4 +55,4 @@ class Worker {
 
 }  // namespace ko::demos
 
-#endif  // KO_DEMOS_PREFORK_HTTP_WORKER_H_
+#endif  // KO_DEMOS_PREFORK_HTTP_HTTP_WORKER_H_
