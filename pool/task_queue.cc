@@ -12,6 +12,9 @@ uint64_t Entry(uint32_t turn, uint32_t task) { return uint64_t{turn + 1} << 32 |
 // entries are those of a ring that has been overwritten.
 constexpr size_t kLooksPerEntry = 1000;
 
+// Whether a distance between the ends is one of a tail that is behind the head.
+bool IsBehind(uint32_t distance) { return static_cast<int32_t>(distance) < 0; }
+
 bool IsOf(uint64_t entry, uint32_t turn) { return static_cast<uint32_t>(entry >> 32) == turn + 1; }
 
 }  // namespace
@@ -24,7 +27,13 @@ bool TaskQueue::Push(uint32_t task) {
     std::atomic<uint64_t>& entry = entries[turn & (entries.size() - 1)];
     uint64_t old = entry.load(std::memory_order_acquire);
     if (header.tail.load(std::memory_order_acquire) != turn) continue;
-    if (turn - header.head.load(std::memory_order_acquire) > entries.size()) continue;
+    const uint32_t waiting = turn - header.head.load(std::memory_order_acquire);
+    if (IsBehind(waiting)) {
+      // The entry of this turn has been written, and taken, before its pusher could move the tail on.
+      header.tail.compare_exchange_strong(turn, turn + 1);
+      continue;
+    }
+    if (waiting > entries.size()) continue;
     // Sequentially consistent: whoever goes to sleep marks that before it looks here; see WakeWorker.
     const bool pushed = !IsOf(old, turn) && entry.compare_exchange_strong(old, Entry(turn, task));
     // The tail is moved on by whoever gets to it: a pusher may have died in between.
@@ -73,8 +82,9 @@ bool TaskQueue::Empty() const {
 }
 
 uint32_t TaskQueue::size() const {
-  return segment_->header().tail.load(std::memory_order_relaxed) -
-         segment_->header().head.load(std::memory_order_relaxed);
+  const uint32_t waiting = segment_->header().tail.load(std::memory_order_relaxed) -
+                           segment_->header().head.load(std::memory_order_relaxed);
+  return IsBehind(waiting) ? 0 : waiting;
 }
 
 }  // namespace ko::pool
