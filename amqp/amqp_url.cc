@@ -1,8 +1,10 @@
 #include "ko/amqp/amqp_url.h"
 
+#include <algorithm>
 #include <optional>
 #include <set>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -30,7 +32,10 @@ std::optional<std::string> PercentDecode(std::string_view text) {
     }
     if (i + 2 >= text.size()) return std::nullopt;
     std::string byte;
-    if (!absl::HexStringToBytes(text.substr(i + 1, 2), &byte) || byte[0] == '\0') return std::nullopt;
+    // Abseil reads beyond its table for bytes above 127, so digits are looked for first.
+    const std::string_view digits = text.substr(i + 1, 2);
+    if (!std::all_of(digits.begin(), digits.end(), absl::ascii_isxdigit)) return std::nullopt;
+    if (!absl::HexStringToBytes(digits, &byte) || byte[0] == '\0') return std::nullopt;
     decoded += byte;
     i += 2;
   }
