@@ -1,11 +1,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <csignal>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "ko/manager/process_manager.h"
 #include "ko/manager/test_bodies.h"
 #include "ko/testing/leaks.h"
@@ -68,6 +72,40 @@ TEST_F(LivenessTest, OneThatHangsHearsTheSignalAndIsKilledThen) {
   EXPECT_THAT(process.Wait(), IsOkAndHolds(ExitStatus::Signaled(SIGKILL)));
   EXPECT_EQ(told->load(), SIGUSR1);
   EXPECT_EQ(process.exit_event()->reason, "missed its heartbeat deadline");
+}
+
+TEST_F(LivenessTest, HeartbeatsKeepItHoweverLongItRuns) {
+  ProcessManager manager;
+  Process process = manager.Fork(
+      [](Self& self) {
+        // Longer than a deadline, which is long beside a heartbeat.
+        for (const absl::Time end = absl::Now() + absl::Milliseconds(2500); absl::Now() < end;) {
+          self.Heartbeat();
+          self.Sleep(absl::Milliseconds(5));
+        }
+        return 7;
+      },
+      {.liveness = {.heartbeat_deadline = absl::Seconds(2)}});
+  EXPECT_THAT(process.Wait(), IsOkAndHolds(ExitStatus::Exited(7)));
+}
+
+TEST_F(LivenessTest, MissedHeartbeatAsksForADumpFirst) {
+  ProcessManager manager;
+  std::vector<ProcessEvent> hung;
+  manager.OnEvent([&](const ProcessEvent& event) {
+    if (event.kind == ProcessEvent::Kind::kHung) hung.push_back(event);
+  });
+  Process process = manager.Fork(
+      [](Self&) {
+        const rlimit no_core = {0, 0};
+        ::setrlimit(RLIMIT_CORE, &no_core);
+        SleepForEver();
+      },
+      {.liveness = {.heartbeat_deadline = absl::Milliseconds(30)}});
+  EXPECT_THAT(process.Wait(), IsOkAndHolds(ExitStatus::Signaled(SIGABRT)));
+  ASSERT_EQ(hung.size(), 1u);
+  EXPECT_EQ(hung[0].signal, SIGABRT);
+  EXPECT_THAT(hung[0].reason, ::testing::HasSubstr("heartbeat"));
 }
 
 TEST_F(LivenessTest, TaskThatTakesTooLongEndsIt) {

@@ -169,6 +169,8 @@ void Supervisor::Check(const RecordPtr& record, Attempt& attempt) {
   const ProcessOptions& options = record->spec.options;
   if (attempt.stop.active()) return;  // which has an end of its own
   if (!options.liveness.IsAnything() && !options.recycle.IsAnything()) return;
+  // What it has said is told before what is done about it; that comes back here.
+  if (attempt.role == Attempt::Role::kCurrent && NoticeReady(record, attempt)) return;
   const absl::Duration now = os::MonotonicNow();
   absl::Duration next = absl::InfiniteDuration();
   if (!CheckLife(record, attempt, now, next)) return;

@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_format.h"
@@ -35,11 +35,17 @@ int Steady(ko::Self& self) {
 
 void SupervisorDemo::AddFlags(FlagSet& flags) {
   flags.Add("seconds", &run_for_, "how long the demo goes on, such as 4s");
-  flags.Add("life", &life_, "how long a member that crashes lives");
+  flags.Add("life", &life_, "how long the first of the members that crash lives; the other, somewhat longer");
 }
 
 int SupervisorDemo::Run() {
-  std::map<std::string, std::vector<Change>> rows;
+  std::vector<std::pair<std::string, std::vector<Change>>> rows;  // in the order of the first starts
+  const auto row_of = [&rows](const std::string& name) -> std::vector<Change>& {
+    for (auto& [row_name, changes] : rows) {
+      if (row_name == name) return changes;
+    }
+    return rows.emplace_back(name, std::vector<Change>()).second;
+  };
   std::optional<absl::Duration> start;
   absl::Duration last = absl::ZeroDuration();
   ko::ProcessManager manager;
@@ -49,20 +55,22 @@ int SupervisorDemo::Run() {
     absl::PrintF("%7.3f  %s\n", absl::ToDoubleSeconds(last), event.ToString());
     std::fflush(stdout);
     if (event.kind == ko::ProcessEvent::Kind::kStarted) {
-      rows[event.name].push_back({last, Change::Kind::kStarted});
+      row_of(event.name).push_back({last, Change::Kind::kStarted});
     } else if (event.kind == ko::ProcessEvent::Kind::kExited && event.exit.has_value()) {
       const bool crashed = !event.exit->status.ok() && event.exit->reason.empty();
-      rows[event.name].push_back({last, crashed ? Change::Kind::kCrashed : Change::Kind::kEnded});
+      row_of(event.name).push_back({last, crashed ? Change::Kind::kCrashed : Change::Kind::kEnded});
     }
   });
-  const auto crash = [this](ko::Self& self) { return self.Sleep(life_) ? 1 : 0; };
+  const auto crash = [](absl::Duration life) {
+    return [life](ko::Self& self) { return self.Sleep(life) ? 1 : 0; };
+  };
   const ko::RestartPolicy policy = {.max_restarts = ko::RestartPolicy::kUnlimited};
   ko::Group site = manager.Group(ko::Strategy::kRestForOne, {.name = "site"});
   site.Spawn(Steady, policy, {.name = "database"});
   ko::Group team = site.AddGroup(ko::Strategy::kOneForAll, {.name = "team"});
   team.Spawn(Steady, policy, {.name = "left"});
-  team.Spawn(crash, policy, {.name = "right"});
-  site.Spawn(crash, policy, {.name = "cache"});
+  team.Spawn(crash(life_), policy, {.name = "right"});
+  site.Spawn(crash(1.7 * life_), policy, {.name = "cache"});
   site.Spawn(Steady, policy, {.name = "web"});
   if (absl::Status ended = manager.Wait(run_for_); absl::IsDeadlineExceeded(ended)) {
     manager.Shutdown().IgnoreError();
