@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "ko/ipc/memory_segment.h"
 #include "ko/ipc/shared_memory.h"
+#include "ko/ipc/shared_memory_test_peer.h"
 #include "ko/os/named_mapping.h"
 #include "ko/testing/in_child.h"
 #include "ko/testing/leaks.h"
@@ -23,11 +24,6 @@
 // Bytes in shared memory that somebody has overwritten.
 
 namespace ko {
-
-class SharedMemoryTestPeer {
- public:
-  static const MemorySegment& Segment(const SharedMemory& memory) { return memory.map_->segment(); }
-};
 
 namespace {
 

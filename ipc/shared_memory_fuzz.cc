@@ -8,16 +8,8 @@
 #include "ko/ipc/fuzz_damage.h"
 #include "ko/ipc/memory_segment.h"
 #include "ko/ipc/shared_memory.h"
+#include "ko/ipc/shared_memory_test_peer.h"
 #include "ko/os/robust_list.h"
-
-namespace ko {
-
-class SharedMemoryTestPeer {
- public:
-  static const MemorySegment& Segment(const SharedMemory& memory) { return memory.map_->segment(); }
-};
-
-}  // namespace ko
 
 // Each call there is, on a map that somebody has overwritten: values or statuses.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

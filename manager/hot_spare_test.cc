@@ -13,6 +13,7 @@
 #include "absl/strings/str_split.h"
 #include "ko/manager/process_manager.h"
 #include "ko/manager/test_bodies.h"
+#include "ko/manager/test_policies.h"
 #include "ko/testing/in_child.h"
 #include "ko/testing/leaks.h"
 #include "ko/testing/read_all.h"
@@ -30,10 +31,9 @@ using testing::IsOkAndHolds;
 class HotSpareTest : public testing::LeakCheckedTest {};
 
 RestartPolicy WithSpare() {
-  return {.when = RestartPolicy::When::kAlways,
-          .initial_delay = absl::ZeroDuration(),
-          .max_restarts = RestartPolicy::kUnlimited,
-          .hot_spare = true};
+  RestartPolicy policy = AtOnce();
+  policy.hot_spare = true;
+  return policy;
 }
 
 TEST_F(HotSpareTest, ReplacementHasTheNextNumberAndTheSharedMemory) {

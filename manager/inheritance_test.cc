@@ -4,8 +4,6 @@
 #include <unistd.h>
 
 #include <csignal>
-#include <filesystem>
-#include <iterator>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -13,6 +11,7 @@
 #include "absl/status/status.h"
 #include "ko/manager/process_manager.h"
 #include "ko/testing/leaks.h"
+#include "ko/testing/process_state.h"
 #include "ko/testing/status_matchers.h"
 
 // What a child has of its parent's manager: nothing but what it is given.
@@ -20,6 +19,7 @@
 namespace ko {
 namespace {
 
+using testing::CountDescriptors;
 using testing::IsOk;
 using testing::IsOkAndHolds;
 using testing::StatusIs;
@@ -28,10 +28,6 @@ class InheritanceTest : public testing::LeakCheckedTest {};
 
 void SleepForEver(Self& self) {
   while (!self.ShouldShutdown()) self.Sleep(absl::InfiniteDuration());
-}
-
-int CountDescriptors() {
-  return static_cast<int>(std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}));
 }
 
 // How many descriptors a child has, and one that the child starts by the same manager, beside so many siblings.

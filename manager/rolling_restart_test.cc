@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "ko/manager/process_manager.h"
 #include "ko/manager/test_bodies.h"
+#include "ko/manager/test_policies.h"
 #include "ko/testing/gate.h"
 #include "ko/testing/leaks.h"
 #include "ko/testing/status_matchers.h"
@@ -28,13 +29,6 @@ using testing::StatusIs;
 class RollingRestartTest : public testing::LeakCheckedTest {};
 
 constexpr RollOutOptions kNoObservation = {.observe = absl::ZeroDuration()};
-const ProcessOptions kTellsReady = {.ready = ReadyWhen::kNotified};
-
-RestartPolicy AtOnce() {
-  return {.when = RestartPolicy::When::kAlways,
-          .initial_delay = absl::ZeroDuration(),
-          .max_restarts = RestartPolicy::kUnlimited};
-}
 
 std::vector<pid_t> Pids(const WorkerPool& pool) {
   std::vector<pid_t> pids;

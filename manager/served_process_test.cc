@@ -6,9 +6,7 @@
 
 #include <csignal>
 #include <cstdlib>
-#include <filesystem>
 #include <future>
-#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,6 +30,7 @@
 namespace ko {
 namespace {
 
+using testing::CountDescriptors;
 using ::testing::HasSubstr;
 using testing::IsOk;
 using testing::IsOkAndHolds;
@@ -212,10 +211,6 @@ TEST_F(ServedProcessTest, MissedHeartbeatsEndIt) {
   absl::StatusOr<ExitStatus> end = process.Wait();
   ASSERT_THAT(end, IsOk());
   EXPECT_TRUE(end->term_signal().has_value());
-}
-
-int CountDescriptors() {
-  return static_cast<int>(std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}));
 }
 
 TEST_F(ServedProcessTest, NeitherItNorAForkedSiblingHasTheManagersDescriptors) {

@@ -41,7 +41,7 @@ absl::StatusOr<std::unique_ptr<ServedRegion>> ServedRegion::Create() {
   if (::ftruncate(fd.get(), static_cast<off_t>(*bytes)) != 0) {
     return os::ErrnoStatus(errno, "ftruncate", absl::StrCat(*bytes, " bytes in memory"));
   }
-  absl::StatusOr<std::unique_ptr<ServedRegion>> region = Map(fd.get());
+  absl::StatusOr<std::unique_ptr<ServedRegion>> region = Map(fd.get(), *bytes);
   if (region.ok()) (*region)->fd_ = std::move(fd);
   return region;
 }
@@ -52,13 +52,11 @@ absl::StatusOr<std::unique_ptr<ServedRegion>> ServedRegion::Open(int fd) {
   if (::lseek(fd, 0, SEEK_END) != static_cast<off_t>(*bytes)) {
     return absl::DataLossError("ServedRegion: this is not the memory of a managed process");
   }
-  return Map(fd);
+  return Map(fd, *bytes);
 }
 
-absl::StatusOr<std::unique_ptr<ServedRegion>> ServedRegion::Map(int fd) {
-  const absl::StatusOr<size_t> bytes = TotalBytes();
-  if (!bytes.ok()) return bytes.status();
-  absl::StatusOr<os::SharedMapping> mapping = os::SharedMapping::OfFile(fd, *bytes);
+absl::StatusOr<std::unique_ptr<ServedRegion>> ServedRegion::Map(int fd, size_t bytes) {
+  absl::StatusOr<os::SharedMapping> mapping = os::SharedMapping::OfFile(fd, bytes);
   if (!mapping.ok()) return mapping.status();
   auto shared = std::make_shared<os::SharedMapping>(*std::move(mapping));
   absl::StatusOr<SharedMemory> memory =

@@ -1,6 +1,7 @@
 #ifndef KO_MANAGER_SERVED_REGION_H_
 #define KO_MANAGER_SERVED_REGION_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 
@@ -36,7 +37,7 @@ class ServedRegion {
   void CloseFd() { fd_.reset(); }
 
  private:
-  static absl::StatusOr<std::unique_ptr<ServedRegion>> Map(int fd);
+  static absl::StatusOr<std::unique_ptr<ServedRegion>> Map(int fd, size_t bytes);
   ServedRegion(std::shared_ptr<os::SharedMapping> mapping, std::shared_ptr<ProcessMemory> memory);
 
   const std::shared_ptr<os::SharedMapping> mapping_;

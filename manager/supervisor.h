@@ -234,7 +234,7 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
 
   uint64_t owner_;                  // the mark of its process
   std::shared_ptr<Kernel> kernel_;  // shared with a dispatch of its signals, whose handlers may close this
-  os::FdSet fds_;                   // all that kernel_ and attempts_ own, but for the bell
+  os::FdSet fds_;                   // all that kernel_, attempts_ and the records own, but for the bell
   os::FdLimit fd_limit_;
   ControlSlots control_slots_;
   MemorySlots memory_slots_;

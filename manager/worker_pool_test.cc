@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "ko/manager/process_manager.h"
 #include "ko/manager/test_bodies.h"
+#include "ko/manager/test_policies.h"
 #include "ko/testing/leaks.h"
 #include "ko/testing/status_matchers.h"
 
@@ -22,14 +23,6 @@ using testing::IsOk;
 using testing::StatusIs;
 
 class WorkerPoolTest : public testing::LeakCheckedTest {};
-
-const ProcessOptions kTellsReady = {.ready = ReadyWhen::kNotified};
-
-RestartPolicy AtOnce() {
-  return {.when = RestartPolicy::When::kAlways,
-          .initial_delay = absl::ZeroDuration(),
-          .max_restarts = RestartPolicy::kUnlimited};
-}
 
 // Says which slot it is in by its exit code.
 int EndWithTheSlot(Self& self) {

@@ -10,8 +10,6 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
-#include <filesystem>
-#include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
@@ -29,6 +27,7 @@
 #include "ko/soak/chaos.h"
 #include "ko/soak/worker.h"
 #include "ko/soak/world.h"
+#include "ko/testing/process_state.h"
 
 ABSL_FLAG(double, seconds, 60, "how long processes are killed; then the accounts are made up");
 ABSL_FLAG(int, workers, 6, "processes that work, beside a pool of some more");
@@ -37,15 +36,13 @@ ABSL_FLAG(int, strikes, 100, "bad things a second: half of them are kills");
 namespace ko::soak {
 namespace {
 
-int64_t CountDescriptors() { return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}); }
-
 // The largest numbers of this process's descriptors and resident bytes, early and late in the run.
 class Growth {
  public:
   void Look(double fraction_of_run) {
     if (fraction_of_run < 0.1) return;  // it warms up
     Extremes& now = fraction_of_run < 0.4 ? early_ : late_;
-    now.descriptors = std::max(now.descriptors, CountDescriptors());
+    now.descriptors = std::max<int64_t>(now.descriptors, testing::CountDescriptors());
     now.resident_bytes = std::max(now.resident_bytes, os::ResidentBytes(::getpid()).value_or(0));
   }
   bool IsNone() const {

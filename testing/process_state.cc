@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
+#include <iterator>
 #include <system_error>
 
 #include "absl/strings/numbers.h"
@@ -67,6 +68,10 @@ void AdoptOrphans() {
     std::perror("AdoptOrphans: prctl");
     std::abort();
   }
+}
+
+int CountDescriptors() {
+  return static_cast<int>(std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}));
 }
 
 std::string StatusLine(pid_t pid, const std::string& name) {

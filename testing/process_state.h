@@ -37,6 +37,9 @@ std::vector<pid_t> Children();
 // (PR_SET_CHILD_SUBREAPER).
 void AdoptOrphans();
 
+// How many descriptors this process has open, the one that it looks with among them.
+int CountDescriptors();
+
 // The value of a line of /proc/PID/status, "Umask" say; empty where there is none.
 std::string StatusLine(pid_t pid, const std::string& name);
 

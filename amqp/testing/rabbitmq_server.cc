@@ -14,6 +14,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <random>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -94,14 +97,17 @@ std::string RabbitMqServer::Url(std::string_view queue, std::string_view more) c
 
 std::string RabbitMqServer::NodeName() const { return absl::StrCat("ko", port_, "@localhost"); }
 
+std::vector<std::string> RabbitMqServer::CommonEnvironment() const {
+  return {absl::StrCat("PATH=", ::getenv("PATH")), absl::StrCat("HOME=", folder_.path()), "LANG=C.UTF-8",
+          absl::StrCat("ERL_EPMD_PORT=", mapper_port_),
+          absl::StrCat("RABBITMQ_CONF_ENV_FILE=", folder_.File("none"))};
+}
+
 int RabbitMqServer::CountMessages(std::string_view queue) const {
   const std::string output = folder_.File("count.log");
   absl::StatusOr<Child> control = Exec(
       {.argv = {kControl, "-n", NodeName(), "-q", "list_queues", "--no-table-headers", "name", "messages"},
-       .env = std::vector<std::string>{absl::StrCat("PATH=", ::getenv("PATH")),
-                                       absl::StrCat("HOME=", folder_.path()), "LANG=C.UTF-8",
-                                       absl::StrCat("ERL_EPMD_PORT=", mapper_port_),
-                                       absl::StrCat("RABBITMQ_CONF_ENV_FILE=", folder_.File("none"))},
+       .env = CommonEnvironment(),
        .stdin_from = Stdio::Null(),
        .stdout_to = Stdio::File(output),
        .stderr_to = Stdio::AppendToFile(output),
@@ -164,27 +170,24 @@ void RabbitMqServer::Start() {
   const auto setting = [](std::string_view name, const auto& value) {
     return absl::StrCat(name, "=", value);
   };
-  Command command{
-      .argv = {kServer},
-      .env =
-          std::vector<std::string>{
-              setting("PATH", ::getenv("PATH")), setting("HOME", folder), "LANG=C.UTF-8",
-              setting("NOTIFY_SOCKET", absl::StrCat("/proc/", owner_, "/fd/", folder_fd_.get(), "/ready")),
-              setting("ERL_EPMD_PORT", mapper_port_), "ERL_EPMD_ADDRESS=127.0.0.1",
-              setting("RABBITMQ_NODENAME", NodeName()), setting("RABBITMQ_DIST_PORT", distribution_port_),
-              setting("RABBITMQ_MNESIA_BASE", folder + "/data"),
-              setting("RABBITMQ_LOG_BASE", folder + "/log"), "RABBITMQ_LOGS=-",
-              setting("RABBITMQ_CONFIG_FILE", folder + "/rabbitmq.conf"),
-              setting("RABBITMQ_ENABLED_PLUGINS_FILE", folder + "/enabled_plugins"),
-              setting("RABBITMQ_CONF_ENV_FILE", folder + "/none"),
-              "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1} +S 2:2 "
-              "+sbwt none"},
-      .cwd = folder,
-      .stdin_from = Stdio::Null(),
-      .stdout_to = Stdio::AppendToFile(folder + "/broker.log"),
-      .stderr_to = Stdio::AppendToFile(folder + "/broker.log"),
-      .new_session = true,
-      .die_with_parent = true};
+  std::vector<std::string> environment = CommonEnvironment();
+  environment.insert(
+      environment.end(),
+      {setting("NOTIFY_SOCKET", absl::StrCat("/proc/", owner_, "/fd/", folder_fd_.get(), "/ready")),
+       "ERL_EPMD_ADDRESS=127.0.0.1", setting("RABBITMQ_NODENAME", NodeName()),
+       setting("RABBITMQ_DIST_PORT", distribution_port_), setting("RABBITMQ_MNESIA_BASE", folder + "/data"),
+       setting("RABBITMQ_LOG_BASE", folder + "/log"), "RABBITMQ_LOGS=-",
+       setting("RABBITMQ_CONFIG_FILE", folder + "/rabbitmq.conf"),
+       setting("RABBITMQ_ENABLED_PLUGINS_FILE", folder + "/enabled_plugins"),
+       "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1} +S 2:2 +sbwt none"});
+  Command command{.argv = {kServer},
+                  .env = std::move(environment),
+                  .cwd = folder,
+                  .stdin_from = Stdio::Null(),
+                  .stdout_to = Stdio::AppendToFile(folder + "/broker.log"),
+                  .stderr_to = Stdio::AppendToFile(folder + "/broker.log"),
+                  .new_session = true,
+                  .die_with_parent = true};
   absl::StatusOr<Child> broker = Exec(command);
   if (!broker.ok()) Die(broker.status().ToString());
   broker_ = *std::move(broker);

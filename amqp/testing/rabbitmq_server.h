@@ -68,6 +68,8 @@ class RabbitMqServer {
 
  private:
   std::string NodeName() const;
+  // Of the server and of its tools.
+  std::vector<std::string> CommonEnvironment() const;
   void WriteConfiguration(const std::optional<Tls>& tls);
   void StartPortMapper();
   void AwaitReady();

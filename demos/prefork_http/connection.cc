@@ -12,7 +12,6 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "demos/prefork_http/response_head.h"
 #include "ko/os/open_beneath.h"
 
 namespace ko::demos {
@@ -164,28 +163,30 @@ void Connection::Answer(const RequestHead& request) {
   const bool keep_alive = request.keep_alive && !draining_;
   absl::StatusOr<ServedFile> file = OpenServed(root_, request.path);
   if (!file.ok()) return AnswerError(StatusFor(file.status()), request.head_only, keep_alive);
-  out_ = WriteResponseHead({.content_type = ContentType(file->path),
-                            .content_bytes = file->bytes,
-                            .keep_alive = keep_alive,
-                            .date = absl::Now()});
-  sent_ = 0;
+  BeginWriting({.content_type = ContentType(file->path),
+                .content_bytes = file->bytes,
+                .keep_alive = keep_alive,
+                .date = absl::Now()});
   file_ = std::move(file->fd);
   offset_ = 0;
   left_ = request.head_only ? 0 : file->bytes;
-  close_after_ = !keep_alive;
-  state_ = State::kWriting;
 }
 
 void Connection::AnswerError(int status, bool head_only, bool keep_alive) {
   const std::string body = absl::StrCat(status, " ", ReasonPhrase(status), "\n");
-  out_ = WriteResponseHead({.status = status,
-                            .content_bytes = static_cast<int64_t>(body.size()),
-                            .keep_alive = keep_alive,
-                            .date = absl::Now()});
+  BeginWriting({.status = status,
+                .content_bytes = static_cast<int64_t>(body.size()),
+                .keep_alive = keep_alive,
+                .date = absl::Now()});
   if (!head_only) absl::StrAppend(&out_, body);
+}
+
+// A head without a file.
+void Connection::BeginWriting(const ResponseHead& head) {
+  out_ = WriteResponseHead(head);
   sent_ = 0;
   left_ = 0;
-  close_after_ = !keep_alive;
+  close_after_ = !head.keep_alive;
   state_ = State::kWriting;
 }
 

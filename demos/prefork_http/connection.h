@@ -8,6 +8,7 @@
 
 #include "absl/time/time.h"
 #include "demos/prefork_http/request_head.h"
+#include "demos/prefork_http/response_head.h"
 #include "ko/os/unique_fd.h"
 
 namespace ko::demos {
@@ -35,6 +36,10 @@ class Connection {
   // When Expire is to be called.
   absl::Duration deadline() const { return deadline_; }
 
+  // What the kernel is asked to tell of it; a note of who asks it.
+  Want watched() const { return watched_; }
+  void set_watched(Want want) { watched_ = want; }
+
   // Goes on as far as the socket lets it.
   Want Advance(absl::Duration now);
   Want Expire(absl::Duration now);
@@ -51,6 +56,7 @@ class Connection {
 
   void Answer(const RequestHead& request);
   void AnswerError(int status, bool head_only, bool keep_alive);
+  void BeginWriting(const ResponseHead& head);
   void BeginLingering(absl::Duration now);
 
   os::UniqueFd socket_;
@@ -58,6 +64,7 @@ class Connection {
   const ConnectionLimits limits_;
   absl::Duration deadline_;
   State state_ = State::kReading;
+  Want watched_ = Want::kRead;
   bool draining_ = false;
   bool close_after_ = false;
   std::string in_;

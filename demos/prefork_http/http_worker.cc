@@ -127,15 +127,20 @@ void HttpWorker::Drain(absl::Duration now) {
 void HttpWorker::Settle(Connection& connection, absl::Duration deadline_before, Connection::Want want) {
   const int fd = connection.fd();
   deadlines_.erase({deadline_before, fd});
-  const bool lives =
-      want != Connection::Want::kClose &&
-      epoll_.Modify(fd, static_cast<uint64_t>(fd), want == Connection::Want::kRead ? EPOLLIN : EPOLLOUT).ok();
-  if (!lives) {
+  if (want == Connection::Want::kClose || !Watch(connection, want)) {
     epoll_.Remove(fd);
     connections_.erase(fd);
     return;
   }
   deadlines_.insert({connection.deadline(), fd});
+}
+
+bool HttpWorker::Watch(Connection& connection, Connection::Want want) {
+  if (want == connection.watched()) return true;  // most often: a request, an answer, and the next request
+  connection.set_watched(want);
+  const int fd = connection.fd();
+  return epoll_.Modify(fd, static_cast<uint64_t>(fd), want == Connection::Want::kRead ? EPOLLIN : EPOLLOUT)
+      .ok();
 }
 
 void HttpWorker::ExpireDue(absl::Duration now) {

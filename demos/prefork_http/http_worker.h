@@ -40,6 +40,7 @@ class HttpWorker {
   void Drain(absl::Duration now);
   // Does what the connection wants next.
   void Settle(Connection& connection, absl::Duration deadline_before, Connection::Want want);
+  bool Watch(Connection& connection, Connection::Want want);
   void ExpireDue(absl::Duration now);
 
   os::Epoll epoll_;
