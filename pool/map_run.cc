@@ -26,6 +26,12 @@ MapRun::MapRun(PoolCore& core, TaskFunction function, const MapElements& element
   progress_.total = elements.count;
 }
 
+MapRun::~MapRun() {
+  for (const std::unique_ptr<Chunk>& chunk : in_flight_) {
+    if (chunk != nullptr) core_.Drop(chunk->task);
+  }
+}
+
 void MapRun::Run() {
   while (progress_.done < elements_.count) {
     const size_t before = progress_.done;

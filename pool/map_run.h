@@ -37,6 +37,9 @@ struct MapElements {
 class MapRun {
  public:
   MapRun(PoolCore& core, TaskFunction function, const MapElements& elements, MapOptions& options);
+  MapRun(const MapRun&) = delete;
+  ~MapRun();
+  // What an element throws when it is read, or the user's progress, comes out; what was handed out goes on and is dropped.
   void Run();
 
  private:

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <ranges>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -195,6 +196,22 @@ TEST_F(MapTest, AfterFinishEachElementSaysSo) {
   ASSERT_THAT(pool.Finish(), IsOk());
   EXPECT_THAT(pool.Map<&Double>(std::vector<int>{1, 2}),
               ::testing::Each(StatusIs(absl::StatusCode::kFailedPrecondition)));
+}
+
+// Each element is read once to be measured and once to be packed; the second element's second look fails.
+TEST_F(MapTest, WhatAnElementThrowsComesOutAndTakesNoRoom) {
+  ProcessPool pool = Make({.workers = 1, .capacity = 2});
+  for (int round = 0; round < 10; ++round) {
+    int looks = 0;
+    const auto numbers = std::views::iota(0, 2) | std::views::transform([&looks](int i) {
+                           if (i == 1 && ++looks == 2) throw std::runtime_error("unreadable");
+                           return i;
+                         });
+    EXPECT_THROW(pool.Map<&Double>(numbers, {.chunk = 1}), std::runtime_error);
+  }
+  EXPECT_THAT(pool.Map<&Double>(std::vector<int>{1, 2, 3}),
+              ::testing::ElementsAre(IsOkAndHolds(2), IsOkAndHolds(4), IsOkAndHolds(6)));
+  EXPECT_THAT(pool.Finish(), IsOk());
 }
 
 }  // namespace

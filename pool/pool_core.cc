@@ -10,6 +10,7 @@
 #include <limits>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "ko/os/epoll.h"
 #include "ko/os/errno_status.h"
@@ -172,7 +173,7 @@ absl::Status PoolCore::Submit(const Request& request, const TaskOptions& options
                                                    " retries, a time limit of ",
                                                    absl::FormatDuration(options.time_limit)));
   }
-  absl::StatusOr<uint32_t> acquired = AcquireSlot(os::Deadline::After(options.room_timeout));
+  absl::StatusOr<uint32_t> acquired = AcquireSlot(task, os::Deadline::After(options.room_timeout));
   if (!acquired.ok()) return acquired.status();
 
   TaskSlot& slot = segment_->task(*acquired);
@@ -186,20 +187,24 @@ absl::Status PoolCore::Submit(const Request& request, const TaskOptions& options
   set(slot.overdue_at_ns, 0);
   set(slot.retries_left, static_cast<uint32_t>(options.retries));
   set(slot.items_started, 0u);
+  // What is packed may throw.
+  absl::Cleanup give_back = [&] {
+    absl::MutexLock lock(&mutex_);
+    if (task.slot.exchange(PendingTask::kNone, std::memory_order_relaxed) != PendingTask::kNone)
+      Free(*acquired);
+    WakeAllForRoom(*segment_);
+  };
   request.pack(request.argument_bytes <= sizeof(slot.arguments)
                    ? absl::MakeSpan(slot.arguments, request.argument_bytes)
                    : segment_->LargeArguments(*acquired).first(request.argument_bytes));
-  {
-    absl::MutexLock lock(&mutex_);
-    if (absl::Status status = CheckOpen(); !status.ok()) {
-      Free(*acquired);
-      return status;
-    }
-    owners_[*acquired] = {Owner::Kind::kTask, &task};
-    task.slot.store(*acquired, std::memory_order_relaxed);
-    // Releases the arguments to the worker that takes it.
-    slot.state.store(StateOf(*acquired).Next().With(TaskPhase::kQueued).Listed().word(),
-                     std::memory_order_release);
+  std::move(give_back).Cancel();
+  uint32_t seen = slot.state.load(std::memory_order_relaxed);
+  // Releases the arguments to the worker that takes it. Fails where the pool has ended meanwhile: then the task has its
+  // outcome already.
+  if (TaskState(seen).phase() != TaskPhase::kFree ||
+      !slot.state.compare_exchange_strong(seen,
+                                          TaskState(seen).Next().With(TaskPhase::kQueued).Listed().word())) {
+    return absl::OkStatus();
   }
   if (!queue_.Push(*acquired)) {
     Cancel(task);
@@ -210,7 +215,7 @@ absl::Status PoolCore::Submit(const Request& request, const TaskOptions& options
   return absl::OkStatus();
 }
 
-absl::StatusOr<uint32_t> PoolCore::AcquireSlot(const os::Deadline& deadline) {
+absl::StatusOr<uint32_t> PoolCore::AcquireSlot(PendingTask& task, const os::Deadline& deadline) {
   bool announced = false;
   for (;;) {
     // Before the last look at what is done; see SignalRoom.
@@ -222,6 +227,8 @@ absl::StatusOr<uint32_t> PoolCore::AcquireSlot(const os::Deadline& deadline) {
       if (!free_.empty() || Harvest()) {
         const uint32_t slot = free_.back();
         free_.pop_back();
+        owners_[slot] = {Owner::Kind::kTask, &task};
+        task.slot.store(slot, std::memory_order_relaxed);
         return slot;
       }
     }
@@ -366,20 +373,33 @@ bool PoolCore::AwaitAny(absl::Span<PendingTask* const> tasks, const os::Deadline
 }
 
 void PoolCore::Take(PendingTask& task, absl::FunctionRef<void(const TaskOutcome&)> use) {
+  TaskOutcome outcome;
+  char small[TaskSlot::kInlineResults];
   uint32_t slot;
   {
     absl::MutexLock lock(&mutex_);
     slot = task.slot.load(std::memory_order_relaxed);
-    if (slot != PendingTask::kNone) owners_[slot] = {Owner::Kind::kBeingTaken, nullptr};
+    if (slot != PendingTask::kNone) {
+      outcome = OutcomeOf(slot);
+      if (outcome.results.size() <= sizeof(small)) {
+        std::copy(outcome.results.begin(), outcome.results.end(), small);
+        outcome.results = {small, outcome.results.size()};
+        task.slot.store(PendingTask::kNone, std::memory_order_relaxed);
+        Free(slot);
+      } else {
+        owners_[slot] = {Owner::Kind::kBeingTaken, nullptr};
+      }
+    } else {
+      outcome = task.outcome;
+    }
   }
-  if (slot == PendingTask::kNone) {
-    use(task.outcome);
-    return;
-  }
-  use(OutcomeOf(slot));
-  absl::MutexLock lock(&mutex_);
-  task.slot.store(PendingTask::kNone, std::memory_order_relaxed);
-  Free(slot);
+  const absl::Cleanup free_large = [&] {  // of which an element may throw
+    if (slot == PendingTask::kNone || outcome.results.size() <= sizeof(small)) return;
+    absl::MutexLock lock(&mutex_);
+    task.slot.store(PendingTask::kNone, std::memory_order_relaxed);
+    Free(slot);
+  };
+  use(outcome);
 }
 
 void PoolCore::Drop(PendingTask& task) {

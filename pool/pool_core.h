@@ -100,7 +100,8 @@ class PoolCore {
 
   absl::Status CheckProcess() const;
   absl::Status CheckOpen() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::StatusOr<uint32_t> AcquireSlot(const os::Deadline& deadline);
+  // A place for the task, which it is from now on. Errors: see ProcessPool::Submit.
+  absl::StatusOr<uint32_t> AcquireSlot(PendingTask& task, const os::Deadline& deadline);
   // Sleeps until a task may be done.
   void AwaitRoom(uint32_t heard, const os::Deadline& deadline);
   // Takes what is done out of the shared memory, to make room. False where nothing is.
