@@ -92,6 +92,11 @@ absl::StatusOr<std::optional<ChildEnd>> Reap(int pidfd, bool block) {
                   info.si_code == CLD_DUMPED, usage};
 }
 
+bool IsOwnChild(int pidfd) {
+  siginfo_t info;
+  return ::waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0;
+}
+
 void EndChild(pid_t pid) {
   siginfo_t info;
   // A child that has not been reaped keeps its pid.

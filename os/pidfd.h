@@ -42,6 +42,9 @@ struct ChildEnd {
 // elsewhere).
 absl::StatusOr<std::optional<ChildEnd>> Reap(int pidfd, bool block);
 
+// Whether the process is a child of this one that has not been reaped. False for a descriptor of another kind.
+bool IsOwnChild(int pidfd);
+
 // Kills and reaps a child of which there is nothing but the pid. Does nothing where it is no child of this process (any
 // more).
 void EndChild(pid_t pid);

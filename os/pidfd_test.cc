@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <csignal>
 
+#include "absl/time/time.h"
 #include "ko/testing/in_child.h"
 #include "ko/testing/leaks.h"
 #include "ko/testing/process_state.h"
@@ -164,6 +165,35 @@ TEST_F(PidfdTest, ReapedByTheKernelTellsTheEndEveryTime) {
   }
   ::sigaction(SIGCHLD, &previous, nullptr);
   EXPECT_TRUE(known == 0 || unknown == 0) << known << " times known, " << unknown << " times not";
+  pidfd_.reset();
+}
+
+TEST_F(PidfdTest, IsOwnChildUntilItIsReaped) {
+  Start([] { ::pause(); });
+  EXPECT_TRUE(IsOwnChild(pidfd_.get()));
+  EXPECT_EQ(SendSignal(pidfd_.get(), SIGKILL), 0);
+  EXPECT_THAT(AwaitEnd(pidfd_.get(), Deadline::After(absl::Minutes(1))), IsOkAndHolds(true));
+  EXPECT_TRUE(IsOwnChild(pidfd_.get())) << "a zombie";
+  End();
+  EXPECT_FALSE(IsOwnChild(pidfd_.get()));
+  pidfd_.reset();
+}
+
+TEST_F(PidfdTest, IsOwnChildIsFalseForOthersAndForWhatIsNoProcess) {
+  const UniqueFd self = OpenPidfd(::getpid()), parent = OpenPidfd(::getppid());
+  EXPECT_FALSE(IsOwnChild(self.get()));
+  EXPECT_FALSE(IsOwnChild(parent.get()));
+  EXPECT_FALSE(IsOwnChild(-1));
+  const UniqueFd file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  EXPECT_FALSE(IsOwnChild(file.get()));
+}
+
+TEST_F(PidfdTest, EndChildTouchesNobodyElse) {
+  Start([] { ::pause(); });
+  for (const pid_t pid : {pid_t{-1}, pid_t{0}, ::getpid(), ::getppid()}) EndChild(pid);
+  EXPECT_FALSE(Reap(pidfd_.get(), /*block=*/false)->has_value());
+  EXPECT_EQ(SendSignal(pidfd_.get(), SIGKILL), 0);
+  End();
   pidfd_.reset();
 }
 

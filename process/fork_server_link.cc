@@ -26,6 +26,15 @@ std::string_view BytesOf(const Message& message) {
   return {reinterpret_cast<const char*>(&message), sizeof message};
 }
 
+// Why it made no child. Its memory may be in disorder, so it need not make sense.
+absl::Status RefusalIn(ServerReply reply) {
+  reply.message[sizeof reply.message - 1] = '\0';
+  const bool is_error = reply.code > static_cast<int>(absl::StatusCode::kOk) &&
+                        reply.code <= static_cast<int>(absl::StatusCode::kUnauthenticated);
+  if (!is_error) return absl::InternalError("ForkServer: the server's answer makes no sense");
+  return absl::Status(static_cast<absl::StatusCode>(reply.code), absl::StrCat("ForkServer: ", reply.message));
+}
+
 // Waits until the new server says that it is ready.
 absl::Status AwaitReady(BlankChild& server) {
   ServerReply reply;
@@ -157,14 +166,14 @@ bool ForkServerLink::TakeReply() {
   ReportPage page = *std::exchange(births_[reply.birth], std::nullopt);
   --open_births_;
   if (reply.kind != ServerReply::kBorn) {
-    reply.message[sizeof reply.message - 1] = '\0';
-    refusal_ =
-        absl::Status(static_cast<absl::StatusCode>(reply.code), absl::StrCat("ForkServer: ", reply.message));
+    refusal_ = RefusalIn(reply);
     return true;
   }
   if (message.fds.empty()) {
     os::EndChild(reply.pid);
   } else {
+    // The server's word alone must not have anybody else signalled.
+    if (!os::IsOwnChild(message.fds[0].get())) return false;
     Child child = ChildMaker::Make(
         reply.pid, std::move(message.fds[0]),
         [page = std::move(page)](ExitStatus status) mutable { return page.Complete(std::move(status)); });
