@@ -1,4 +1,6 @@
 #include "ko/ipc/semaphore.h"
+#include "ko/ipc/semaphore_test_peer.h"
+#include "ko/ipc/semaphore_words.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,6 +10,7 @@
 #include <climits>
 #include <csignal>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <random>
 #include <stdexcept>
@@ -29,12 +32,6 @@
 #include "ko/testing/unique_name.h"
 
 namespace ko {
-
-class SemaphoreTestPeer {
- public:
-  static os::SharedMapping& Mapping(Semaphore& semaphore) { return semaphore.words_->mapping_; }
-};
-
 namespace {
 
 using testing::AwaitState;
@@ -352,6 +349,19 @@ TEST_F(SemaphoreTest, AnyBytesGiveErrorsAndNeverACrashOrALoop) {
     }
   });
   EXPECT_TRUE(result.ok()) << result.err;
+}
+
+TEST_F(SemaphoreTest, ThePermitsOfAnOverwrittenOneLeaveTheThreadsListWithIt) {
+  for (int round = 0; round < 3; ++round) {
+    Semaphore semaphore = Make(2);
+    ASSERT_TRUE(semaphore.TryAcquire() && semaphore.TryAcquire());
+    os::SharedMapping& mapping = SemaphoreTestPeer::Mapping(semaphore);
+    std::memset(static_cast<char*>(mapping.data()) + sizeof(SemaphoreHeader), round == 0 ? 0 : 0x7f,
+                mapping.bytes() - sizeof(SemaphoreHeader));
+  }
+  Semaphore other = Make();
+  EXPECT_TRUE(other.TryAcquire());
+  EXPECT_THAT(other.Release(), IsOk());
 }
 
 }  // namespace

@@ -62,17 +62,16 @@ SemaphoreWords::SemaphoreWords(os::SharedMapping mapping, uint32_t permits)
 
 SemaphoreWords::~SemaphoreWords() {
   os::RobustThread* const thread = os::FindRobustThread();
-  bool others_hold = false;
-  for (uint32_t i = 0; i < permits_; ++i) {
-    const uint32_t holder = HolderOf(words_[i].word.load(kRelaxed));
-    if (holder == 0) continue;
-    if (thread != nullptr && holder == thread->id) {
-      GiveBack(*thread, words_[i]);
-    } else {
-      others_hold = others_hold || IsThreadOfThisProcess(holder);
-    }
+  // By the thread's own word: those here may have been overwritten, and its list must not lead through memory that is gone.
+  for (uint32_t i = thread == nullptr ? 0 : thread->held_count; i-- > 0;) {
+    os::RobustFutex* const futex = thread->held[i].futex;
+    if (futex >= words_ && futex < words_ + permits_) GiveBack(*thread, *futex);
   }
-  // Their lists lead through this memory until they end.
+  // The lists of others lead through this memory until they end.
+  const bool others_hold = std::any_of(words_, words_ + permits_, [](const os::RobustFutex& futex) {
+    const uint32_t holder = HolderOf(futex.word.load(kRelaxed));
+    return holder != 0 && IsThreadOfThisProcess(holder);
+  });
   if (others_hold) std::make_unique<os::SharedMapping>(std::move(mapping_)).release();
 }
 
