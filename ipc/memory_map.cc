@@ -7,6 +7,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "ko/os/robust_list.h"
 #include "ko/os/robust_lock.h"
 
 namespace ko {
@@ -70,6 +71,10 @@ class MemoryMap::Hold {
 
 MemoryMap::~MemoryMap() {
   if (IsHeld()) Release(HoldKind::kKept);
+  // Its word may have been overwritten, and the thread's list must not lead through memory that is gone.
+  if (os::RobustThread* const thread = os::FindRobustThread()) {
+    os::UnlinkRobustFutex(*thread, segment_.header->lock);
+  }
 }
 
 bool MemoryMap::IsHeld() const { return os::HoldsRobustLock(segment_.header->lock); }

@@ -159,5 +159,18 @@ TEST_F(SharedMemoryDamageTest, AnyBytesGiveValuesOrErrorsAndNeverACrashOrALoop) 
   EXPECT_TRUE(result.ok()) << result.err;
 }
 
+TEST_F(SharedMemoryDamageTest, ALockWhoseWordIsOverwrittenLeavesTheThreadsListWithTheMemory) {
+  for (const uint32_t word : {0u, 1u, ~0u}) {
+    absl::StatusOr<SharedMemory> memory = SharedMemory::Create(4096);
+    ASSERT_THAT(memory, IsOk());
+    ASSERT_THAT(memory->Lock(), IsOk());
+    SharedMemoryTestPeer::Segment(*memory).header->lock.word = word;
+  }
+  absl::StatusOr<SharedMemory> other = SharedMemory::Create(4096);
+  ASSERT_THAT(other, IsOk());
+  EXPECT_THAT(other->Lock(), IsOk());
+  EXPECT_THAT(other->Release(), IsOk());
+}
+
 }  // namespace
 }  // namespace ko
