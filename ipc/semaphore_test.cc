@@ -352,13 +352,14 @@ TEST_F(SemaphoreTest, AnyBytesGiveErrorsAndNeverACrashOrALoop) {
 }
 
 TEST_F(SemaphoreTest, ThePermitsOfAnOverwrittenOneLeaveTheThreadsListWithIt) {
-  for (int round = 0; round < 3; ++round) {
-    Semaphore semaphore = Make(2);
+  for (const int byte : {0, 0x7f, 0xff}) {
+    Semaphore semaphore = Make(10'000);
     ASSERT_TRUE(semaphore.TryAcquire() && semaphore.TryAcquire());
     os::SharedMapping& mapping = SemaphoreTestPeer::Mapping(semaphore);
-    std::memset(static_cast<char*>(mapping.data()) + sizeof(SemaphoreHeader), round == 0 ? 0 : 0x7f,
+    std::memset(static_cast<char*>(mapping.data()) + sizeof(SemaphoreHeader), byte,
                 mapping.bytes() - sizeof(SemaphoreHeader));
   }
+  // Smaller, so that it does not lie where the others did.
   Semaphore other = Make();
   EXPECT_TRUE(other.TryAcquire());
   EXPECT_THAT(other.Release(), IsOk());

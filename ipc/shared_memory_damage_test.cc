@@ -161,11 +161,12 @@ TEST_F(SharedMemoryDamageTest, AnyBytesGiveValuesOrErrorsAndNeverACrashOrALoop) 
 
 TEST_F(SharedMemoryDamageTest, ALockWhoseWordIsOverwrittenLeavesTheThreadsListWithTheMemory) {
   for (const uint32_t word : {0u, 1u, ~0u}) {
-    absl::StatusOr<SharedMemory> memory = SharedMemory::Create(4096);
+    absl::StatusOr<SharedMemory> memory = SharedMemory::Create(1 << 20);
     ASSERT_THAT(memory, IsOk());
     ASSERT_THAT(memory->Lock(), IsOk());
     SharedMemoryTestPeer::Segment(*memory).header->lock.word = word;
   }
+  // Smaller, so that it does not lie where the others did.
   absl::StatusOr<SharedMemory> other = SharedMemory::Create(4096);
   ASSERT_THAT(other, IsOk());
   EXPECT_THAT(other->Lock(), IsOk());

@@ -15,10 +15,15 @@ def fuzz_test(name, srcs, corpus, deps, **kwargs):
       deps: what it tests.
       **kwargs: as those of cc_test.
     """
+    folders = {file.rpartition("/")[0]: None for file in corpus}
     cc_test(
         name = name,
         srcs = srcs,
-        args = ["$(rootpath %s)" % file for file in corpus],
+        # libFuzzer only runs the files that it is given, and goes on from those of a folder.
+        args = select({
+            "//testing:with_libfuzzer": [native.package_name() + "/" + folder for folder in folders],
+            "//conditions:default": ["$(rootpath %s)" % file for file in corpus],
+        }),
         data = corpus,
         deps = deps + select({
             "//testing:with_libfuzzer": [],
