@@ -68,9 +68,10 @@ SemaphoreWords::~SemaphoreWords() {
     if (futex >= words_ && futex < words_ + permits_) GiveBack(*thread, *futex);
   }
   // The lists of others lead through this memory until they end.
-  const bool others_hold = std::any_of(words_, words_ + permits_, [](const os::RobustFutex& futex) {
+  const uint32_t own = thread == nullptr ? 0 : thread->id;
+  const bool others_hold = std::any_of(words_, words_ + permits_, [own](const os::RobustFutex& futex) {
     const uint32_t holder = HolderOf(futex.word.load(kRelaxed));
-    return holder != 0 && IsThreadOfThisProcess(holder);
+    return holder != 0 && holder != own && IsThreadOfThisProcess(holder);
   });
   if (others_hold) std::make_unique<os::SharedMapping>(std::move(mapping_)).release();
 }
