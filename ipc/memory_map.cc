@@ -70,9 +70,10 @@ class MemoryMap::Hold {
 };
 
 MemoryMap::~MemoryMap() {
-  if (IsHeld()) Release(HoldKind::kKept);
-  // Its word may have been overwritten, and the thread's list must not lead through memory that is gone.
-  if (os::RobustThread* const thread = os::FindRobustThread()) {
+  if (IsHeld()) {
+    Release(HoldKind::kKept);
+  } else if (os::RobustThread* const thread = os::FindRobustThread()) {
+    // Its word may have been overwritten, and the thread's list must not lead through memory that is gone.
     os::UnlinkRobustFutex(*thread, segment_.header->lock);
   }
 }

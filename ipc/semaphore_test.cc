@@ -1,6 +1,4 @@
 #include "ko/ipc/semaphore.h"
-#include "ko/ipc/semaphore_test_peer.h"
-#include "ko/ipc/semaphore_words.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -20,6 +18,8 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "ko/ipc/semaphore_test_peer.h"
+#include "ko/ipc/semaphore_words.h"
 #include "ko/ipc/test_child.h"
 #include "ko/os/named_mapping.h"
 #include "ko/os/shared_mapping.h"

@@ -68,6 +68,11 @@ absl::StatusOr<std::optional<ChildEnd>> EndOfReapedElsewhere(int pidfd, bool blo
   }
 }
 
+bool IsUnreapedChild(idtype_t kind, id_t id) {
+  siginfo_t info;
+  return ::waitid(kind, id, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0;
+}
+
 }  // namespace
 
 UniqueFd OpenPidfd(pid_t pid) { return UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))); }
@@ -92,16 +97,13 @@ absl::StatusOr<std::optional<ChildEnd>> Reap(int pidfd, bool block) {
                   info.si_code == CLD_DUMPED, usage};
 }
 
-bool IsOwnChild(int pidfd) {
-  siginfo_t info;
-  return ::waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0;
-}
+bool IsOwnChild(int pidfd) { return IsUnreapedChild(P_PIDFD, static_cast<id_t>(pidfd)); }
 
 void EndChild(pid_t pid) {
-  siginfo_t info;
   // A child that has not been reaped keeps its pid.
-  if (::waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) != 0) return;
+  if (!IsUnreapedChild(P_PID, static_cast<id_t>(pid))) return;
   ::kill(pid, SIGKILL);
+  siginfo_t info;
   RetryEintr([&] { return ::waitid(P_PID, pid, &info, WEXITED | __WALL); });
 }
 

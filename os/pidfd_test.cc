@@ -9,6 +9,7 @@
 #include <csignal>
 
 #include "absl/time/time.h"
+#include "ko/os/deadline.h"
 #include "ko/testing/in_child.h"
 #include "ko/testing/leaks.h"
 #include "ko/testing/process_state.h"

@@ -375,29 +375,24 @@ bool PoolCore::AwaitAny(absl::Span<PendingTask* const> tasks, const os::Deadline
 void PoolCore::Take(PendingTask& task, absl::FunctionRef<void(const TaskOutcome&)> use) {
   TaskOutcome outcome;
   char small[TaskSlot::kInlineResults];
-  uint32_t slot;
+  uint32_t borrowed = PendingTask::kNone;  // its place, where results that are too long for a copy are read
   {
     absl::MutexLock lock(&mutex_);
-    slot = task.slot.load(std::memory_order_relaxed);
-    if (slot != PendingTask::kNone) {
-      outcome = OutcomeOf(slot);
-      if (outcome.results.size() <= sizeof(small)) {
-        std::copy(outcome.results.begin(), outcome.results.end(), small);
-        outcome.results = {small, outcome.results.size()};
-        task.slot.store(PendingTask::kNone, std::memory_order_relaxed);
-        Free(slot);
-      } else {
-        owners_[slot] = {Owner::Kind::kBeingTaken, nullptr};
-      }
-    } else {
-      outcome = task.outcome;
+    const uint32_t slot = task.slot.exchange(PendingTask::kNone, std::memory_order_relaxed);
+    outcome = slot == PendingTask::kNone ? task.outcome : OutcomeOf(slot);
+    if (slot != PendingTask::kNone && outcome.results.size() > sizeof(small)) {
+      owners_[slot] = {Owner::Kind::kBeingTaken, nullptr};
+      borrowed = slot;
+    } else if (slot != PendingTask::kNone) {
+      std::copy(outcome.results.begin(), outcome.results.end(), small);
+      outcome.results = {small, outcome.results.size()};
+      Free(slot);
     }
   }
-  const absl::Cleanup free_large = [&] {  // of which an element may throw
-    if (slot == PendingTask::kNone || outcome.results.size() <= sizeof(small)) return;
+  const absl::Cleanup give_back = [&] {  // what reads them may throw
+    if (borrowed == PendingTask::kNone) return;
     absl::MutexLock lock(&mutex_);
-    task.slot.store(PendingTask::kNone, std::memory_order_relaxed);
-    Free(slot);
+    Free(borrowed);
   };
   use(outcome);
 }

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "ko/os/deadline.h"
+#include "ko/os/status_code.h"
 
 namespace ko::pool {
 namespace {
@@ -110,8 +111,7 @@ std::optional<ItemResult> TakeItemResult(std::string_view& results) {
   if (header.bytes > results.size() - sizeof(header)) return std::nullopt;
   const std::string_view bytes = results.substr(sizeof(header), static_cast<size_t>(header.bytes));
   results.remove_prefix(sizeof(header) + bytes.size());
-  const bool known = header.code <= static_cast<uint32_t>(absl::StatusCode::kUnauthenticated);
-  return ItemResult{known ? static_cast<absl::StatusCode>(header.code) : absl::StatusCode::kDataLoss, bytes};
+  return ItemResult{os::StatusCodeFrom(header.code).value_or(absl::StatusCode::kDataLoss), bytes};
 }
 
 }  // namespace ko::pool

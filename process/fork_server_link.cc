@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "ko/os/errno_status.h"
 #include "ko/os/fd_message.h"
 #include "ko/os/pidfd.h"
+#include "ko/os/status_code.h"
 #include "ko/process/child_maker.h"
 #include "ko/process/child_report.h"
 #include "ko/process/fork.h"
@@ -29,10 +31,11 @@ std::string_view BytesOf(const Message& message) {
 // Why it made no child. Its memory may be in disorder, so it need not make sense.
 absl::Status RefusalIn(ServerReply reply) {
   reply.message[sizeof reply.message - 1] = '\0';
-  const bool is_error = reply.code > static_cast<int>(absl::StatusCode::kOk) &&
-                        reply.code <= static_cast<int>(absl::StatusCode::kUnauthenticated);
-  if (!is_error) return absl::InternalError("ForkServer: the server's answer makes no sense");
-  return absl::Status(static_cast<absl::StatusCode>(reply.code), absl::StrCat("ForkServer: ", reply.message));
+  const std::optional<absl::StatusCode> code = os::StatusCodeFrom(static_cast<uint32_t>(reply.code));
+  if (!code.has_value() || code == absl::StatusCode::kOk) {
+    return absl::InternalError("ForkServer: the server's answer makes no sense");
+  }
+  return absl::Status(*code, absl::StrCat("ForkServer: ", reply.message));
 }
 
 // Waits until the new server says that it is ready.
