@@ -1,0 +1,260 @@
+#include "ko/testing/fault_sweep.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "ko/testing/in_child.h"
+#include "ko/testing/leaks.h"
+#include "ko/testing/seccomp_filter.h"
+#include "ko/testing/syscall_errors.h"
+
+namespace ko::testing {
+namespace {
+
+constexpr int kMaxCalls = 4096;  // of one operation
+constexpr int kMaxProcesses = 64;
+
+// A system call of the operation: the occurrence-th, from 0, of this number by the process-th of its processes.
+struct Call {
+  int process;
+  int number;
+  int occurrence;
+  uint64_t arguments[6];
+
+  bool IsAtThePlaceOf(const Call& other) const {
+    return process == other.process && number == other.number && occurrence == other.occurrence;
+  }
+};
+
+std::string NameOf(int number) {
+  for (const SyscallName& name : FallibleSyscalls()) {
+    if (name.number == number) return std::string(name.name);
+  }
+  return absl::StrCat("system call ", number);
+}
+
+}  // namespace
+
+// Shared by the test, the round's process and the one that answers.
+struct FaultRound::Control {
+  std::atomic<pid_t> subject = 0;
+  std::atomic<int> listener = -1;  // the descriptor's number in the subject
+  std::atomic<bool> armed = false;
+  Call fault = {};
+  int error_number = 0;  // of the fault; 0: none
+  std::atomic<bool> met = false;
+  std::atomic<int> call_count = 0;
+  Call calls[kMaxCalls];
+};
+
+namespace {
+
+// The process that the kernel asks about each call.
+class Answerer {
+ public:
+  explicit Answerer(FaultRound::Control& control) : control_(control) {}
+
+  [[noreturn]] void Run(pid_t test) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != test) ::_exit(1);
+    while (control_.listener.load() < 0) ::usleep(100);
+    const int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, control_.subject.load(), 0));
+    listener_ = static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd, control_.listener.load(), 0));
+    if (listener_ < 0) {
+      std::perror("SweepFaults: pidfd_getfd");
+      ::_exit(1);
+    }
+    pollfd waiting = {listener_, POLLIN, 0};
+    while (::poll(&waiting, 1, -1) >= 0) {
+      if ((waiting.revents & POLLIN) == 0) ::_exit(0);  // all that the filter holds for have ended
+      Answer();
+    }
+    ::_exit(1);
+  }
+
+ private:
+  void Answer() {
+    seccomp_notif asked = {};
+    if (::ioctl(listener_, SECCOMP_IOCTL_NOTIF_RECV, &asked) != 0)
+      return;  // it was interrupted, or has ended
+    seccomp_notif_resp answer = {};
+    answer.id = asked.id;
+    answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+    const bool counts = control_.armed.load() && !SyscallErrors(asked.data.nr, Arguments(asked)).empty();
+    if (counts) {
+      const Call call = CallOf(asked);
+      if (control_.error_number != 0 && !control_.met.load() && call.IsAtThePlaceOf(control_.fault)) {
+        answer.flags = 0;
+        answer.error = -control_.error_number;
+        control_.met.store(true);
+      }
+      Note(call);
+    }
+    ::ioctl(listener_, SECCOMP_IOCTL_NOTIF_SEND, &answer);
+  }
+
+  using ArgumentArray = uint64_t[6];
+  static const ArgumentArray& Arguments(const seccomp_notif& asked) {
+    return reinterpret_cast<const ArgumentArray&>(asked.data.args);
+  }
+
+  Call CallOf(const seccomp_notif& asked) {
+    const auto [place, is_new] = processes_.emplace(asked.pid, static_cast<int>(processes_.size()));
+    Call call = {place->second, asked.data.nr, occurrences_[{place->second, asked.data.nr}]++, {}};
+    std::ranges::copy(Arguments(asked), call.arguments);
+    return call;
+  }
+
+  void Note(const Call& call) {
+    const int count = control_.call_count.load();
+    if (count == kMaxCalls || call.process >= kMaxProcesses) return;
+    control_.calls[count] = call;
+    control_.call_count.store(count + 1);
+  }
+
+  FaultRound::Control& control_;
+  int listener_ = -1;
+  std::map<uint32_t, int> processes_;
+  std::map<std::pair<int, int>, int> occurrences_;
+};
+
+// Hands each call that can fail to the answerer from now on.
+void AskAboutEachCall(FaultRound::Control& control) {
+  std::vector<int> numbers;
+  for (const SyscallName& name : FallibleSyscalls()) numbers.push_back(name.number);
+  std::ranges::sort(numbers);
+  numbers.erase(std::ranges::unique(numbers).begin(), numbers.end());
+  std::vector<sock_filter> checks;
+  for (const int number : numbers) {
+    checks.push_back(UnlessEqualSkip(static_cast<uint32_t>(number), 1));
+    checks.push_back(Return(SECCOMP_RET_USER_NOTIF));
+  }
+  ::prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);  // pidfd_getfd asks for what ptrace would
+  control.subject.store(::getpid());
+  const int listener = InstallSeccompFilter(checks, SECCOMP_FILTER_FLAG_NEW_LISTENER);
+  control.listener.store(listener);
+  struct stat status;
+  ::fstatat(AT_FDCWD, ".", &status, 0);  // answered as soon as the answerer has the listener
+  ::close(listener);
+}
+
+}  // namespace
+
+void FaultRound::Try(absl::FunctionRef<absl::Status()> operation, Afterwards afterwards) {
+  ASSERT_EQ(outcome_, "") << "Try: once in a round";
+  AskAboutEachCall(control_);
+  const ResourceSnapshot before = ResourceSnapshot::Take();
+  control_.armed.store(true);
+  const absl::Status status = operation();
+  control_.armed.store(false);
+  EXPECT_EQ(ResourceSnapshot::Take().ChangesSince(before), "") << "left by the operation: " << status;
+
+  if (status.ok()) {
+    outcome_ = "overcome";
+  } else {
+    outcome_ = "told";
+    const bool met = control_.met.load();
+    EXPECT_TRUE(met) << "failed without a fault: " << status;
+    if (met) {
+      const std::string name = absl::StrCat("[", ::strerrorname_np(control_.error_number), "]");
+      EXPECT_TRUE(absl::StrContains(status.message(), name)) << status;
+    }
+  }
+  const absl::Status again = operation();
+  const bool is_ended = absl::IsFailedPrecondition(again) || absl::IsUnavailable(again);
+  EXPECT_TRUE(again.ok() || (afterwards == Afterwards::kMayBeEnded && is_ended)) << "done again: " << again;
+  EXPECT_EQ(ResourceSnapshot::Take().ChangesSince(before), "") << "left by the operation when done again";
+}
+
+class FaultSweep {
+ public:
+  explicit FaultSweep(absl::FunctionRef<void(FaultRound&)> round) : round_(round) {
+    void* page = ::mmap(nullptr, sizeof(FaultRound::Control), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED) {
+      std::perror("SweepFaults: mmap");
+      std::abort();
+    }
+    control_ = static_cast<FaultRound::Control*>(page);
+  }
+  ~FaultSweep() { ::munmap(control_, sizeof(FaultRound::Control)); }
+  FaultSweep(const FaultSweep&) = delete;
+  FaultSweep& operator=(const FaultSweep&) = delete;
+
+  FaultCount Run() {
+    const std::string outcome = RunRound({}, 0);
+    EXPECT_EQ(outcome, "overcome") << "without a fault";
+    const std::vector<Call> calls(control_->calls, control_->calls + control_->call_count.load());
+    FaultCount count;
+    for (const Call& call : calls) {
+      for (const int error_number : SyscallErrors(call.number, call.arguments)) {
+        SCOPED_TRACE(absl::StrCat("call ", call.occurrence, " of ", NameOf(call.number), " by process ",
+                                  call.process, " fails with ", ::strerrorname_np(error_number)));
+        Add(RunRound(call, error_number), count);
+      }
+    }
+    return count;
+  }
+
+ private:
+  std::string RunRound(const Call& fault, int error_number) {
+    new (control_) FaultRound::Control;
+    control_->fault = fault;
+    control_->error_number = error_number;
+    const pid_t test = ::getpid();
+    const pid_t answerer = ::fork();
+    if (answerer == 0) Answerer(*control_).Run(test);
+    const InChildResult result = InChild([&] {
+      FaultRound round(*control_);
+      round_(round);
+      return round.outcome_;
+    });
+    ::kill(answerer, SIGKILL);
+    ::waitpid(answerer, nullptr, 0);
+    EXPECT_TRUE(result.ok()) << result.err;
+    return result.value;
+  }
+
+  // A call that was not made in this round, for processes that go side by side, is not counted.
+  void Add(const std::string& outcome, FaultCount& count) const {
+    if (!control_->met.load()) return;
+    ++count.injected;
+    if (outcome == "told") ++count.told;
+    if (outcome == "overcome") ++count.overcome;
+  }
+
+  absl::FunctionRef<void(FaultRound&)> round_;
+  FaultRound::Control* control_;
+};
+
+FaultCount SweepFaults(const std::string& name, absl::FunctionRef<void(FaultRound&)> round) {
+  const FaultCount count = FaultSweep(round).Run();
+  std::printf("%s: %d faults, %d told, %d overcome\n", name.c_str(), count.injected, count.told,
+              count.overcome);
+  return count;
+}
+
+}  // namespace ko::testing
