@@ -8,9 +8,9 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
-#include <optional>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "ko/os/errno_status.h"
@@ -19,23 +19,23 @@
 namespace ko::os {
 namespace {
 
-std::optional<std::string> ReadFile(const char* path) {
+absl::StatusOr<std::string> ReadFile(const char* path) {
   const UniqueFd fd(::open(path, O_RDONLY | O_CLOEXEC));
-  if (!fd.valid()) return std::nullopt;
+  if (!fd.valid()) return ErrnoStatus(errno, "open", path);
   std::string text;
   std::array<char, 4096> buffer;
   for (;;) {
     const ssize_t size = RetryEintr([&] { return ::read(fd.get(), buffer.data(), buffer.size()); });
-    if (size < 0) return std::nullopt;
+    if (size < 0) return ErrnoStatus(errno, "read", path);
     if (size == 0) return text;
     text.append(buffer.data(), static_cast<size_t>(size));
   }
 }
 
 // The kernel's map of this process's memory, from /proc/self/stat (proc(5)), whose fields count from 1.
-std::optional<prctl_mm_map> ReadMemoryMap() {
-  const std::optional<std::string> stat = ReadFile("/proc/self/stat");
-  if (!stat.has_value()) return std::nullopt;
+absl::StatusOr<prctl_mm_map> ReadMemoryMap() {
+  const absl::StatusOr<std::string> stat = ReadFile("/proc/self/stat");
+  if (!stat.ok()) return stat.status();
   // The second field, the name in parentheses, may contain anything; the third follows its last parenthesis.
   const std::vector<std::string_view> fields =
       absl::StrSplit(std::string_view(*stat).substr(stat->rfind(')') + 1), ' ', absl::SkipWhitespace());
@@ -69,8 +69,8 @@ bool SetMemoryMap(const prctl_mm_map& map) {
 }  // namespace
 
 absl::Status MoveArgumentArea(char* start, char* end) {
-  std::optional<prctl_mm_map> map = ReadMemoryMap();
-  if (!map.has_value()) return absl::NotFoundError("process title: /proc/self/stat cannot be read");
+  absl::StatusOr<prctl_mm_map> map = ReadMemoryMap();
+  if (!map.ok()) return map.status();
   map->arg_start = reinterpret_cast<uintptr_t>(start);
   map->arg_end = reinterpret_cast<uintptr_t>(end);
   if (SetMemoryMap(*map)) return absl::OkStatus();
@@ -78,8 +78,8 @@ absl::Status MoveArgumentArea(char* start, char* end) {
 }
 
 bool ArgumentAreaCanMove() {
-  const std::optional<prctl_mm_map> map = ReadMemoryMap();
-  return map.has_value() && SetMemoryMap(*map);
+  const absl::StatusOr<prctl_mm_map> map = ReadMemoryMap();
+  return map.ok() && SetMemoryMap(*map);
 }
 
 std::string ReadCommandLine() { return ReadFile("/proc/self/cmdline").value_or(""); }

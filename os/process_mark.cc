@@ -18,21 +18,28 @@ namespace {
 using Mark = std::atomic<uint64_t>;
 constinit std::atomic<uint64_t> last_mark = 0;
 
+// Stands for the page where the kernel had none to give, here and in all children: a mark must not change within a
+// process's life.
+constinit Mark no_page = 0;
+
 Mark* MapPage() {
   void* page = ::mmap(nullptr, sizeof(Mark), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (page == MAP_FAILED) return nullptr;
+  if (page == MAP_FAILED) return &no_page;
   if (::madvise(page, sizeof(Mark), MADV_WIPEONFORK) != 0) {
     ::munmap(page, sizeof(Mark));
-    return nullptr;
+    return &no_page;
   }
-  auto* mark = new (page) Mark(0);
+  return new (page) Mark(0);
+}
+
+Mark* KeepPage(Mark* mark) {
   Mark* other = nullptr;
   // Release: pairs with the acquire loads of marked_page, for the zero that stands in the page.
   if (marked_page.compare_exchange_strong(other, mark, std::memory_order_release,
                                           std::memory_order_acquire)) {
     return mark;
   }
-  ::munmap(page, sizeof(Mark));  // another thread was first
+  if (mark != &no_page) ::munmap(mark, sizeof(Mark));  // another thread was first
   return other;
 }
 
@@ -46,8 +53,8 @@ uint64_t NewMark(Mark& mark) {
 
 uint64_t MakeProcessMark() {
   Mark* mark = marked_page.load(std::memory_order_acquire);  // pairs with MapPage
-  // Without memory for the page the pid serves, at the price of a system call.
-  if (mark == nullptr && (mark = MapPage()) == nullptr) return static_cast<uint64_t>(::getpid()) << 32;
+  if (mark == nullptr) mark = KeepPage(MapPage());
+  if (mark == &no_page) return static_cast<uint64_t>(::getpid()) << 32;  // at the price of a system call
   const uint64_t value = mark->load(std::memory_order_relaxed);
   return value != 0 ? value : NewMark(*mark);
 }

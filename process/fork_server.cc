@@ -12,6 +12,7 @@
 #include "ko/os/errno_status.h"
 #include "ko/os/fd_message.h"
 #include "ko/os/process_mark.h"
+#include "ko/os/start_failure.h"
 #include "ko/os/unique_fd.h"
 #include "ko/process/fork_server_link.h"
 #include "ko/process/report_file.h"
@@ -69,7 +70,8 @@ class ForkServer::Impl {
     for (int deaths = 0; deaths < kMaxDeaths; ++deaths) {
       absl::StatusOr<BlankChild> blank = Take(order.function);
       if (!blank.ok()) return blank.status();
-      const int error = HandOver(*blank, order, arguments, fds);
+      const os::StartFailure failure = HandOver(*blank, order, arguments, fds);
+      const int error = failure.error_number;
       if (error == 0) {
         Refill();
         return std::move(blank->child);
@@ -77,7 +79,7 @@ class ForkServer::Impl {
       if (error == EPIPE || error == ECONNRESET || error == ESRCH)
         continue;  // it has died, without having run anything
       PutBack(*std::move(blank));
-      return NotHandedOver(error);
+      return NotHandedOver(failure);
     }
     return absl::UnavailableError(
         absl::StrCat("ForkServer: ", kMaxDeaths, " children died before they had run anything"));
@@ -150,23 +152,25 @@ class ForkServer::Impl {
     link_->Refill(options_.spares);
   }
 
-  static int HandOver(BlankChild& blank, const BlankOrder& order, std::string_view arguments,
-                      absl::Span<const int> fds) {
+  // The step that failed; one with errno 0 where none has.
+  static os::StartFailure HandOver(BlankChild& blank, const BlankOrder& order, std::string_view arguments,
+                                   absl::Span<const int> fds) {
     // It waits in the server's group. From here on signals to the caller's are for it too.
-    if (::setpgid(blank.child.pid(), ::getpgrp()) != 0) return errno;
+    if (::setpgid(blank.child.pid(), ::getpgrp()) != 0) return {"setpgid", errno};
     const std::string_view header(reinterpret_cast<const char*>(&order), sizeof order);
-    return os::SendMessage(blank.socket.get(), {header, arguments}, fds, /*block=*/true);
+    return {"sendmsg", os::SendMessage(blank.socket.get(), {header, arguments}, fds, /*block=*/true)};
   }
 
-  static absl::Status NotHandedOver(int error) {
-    switch (error) {
+  static absl::Status NotHandedOver(const os::StartFailure& failure) {
+    switch (failure.error_number) {
       case EPERM:
         return absl::FailedPreconditionError(
-            "ForkServer: this process has changed its session since the server was started; Refresh it");
+            "ForkServer: this process has changed its session since the server was started [EPERM]; Refresh "
+            "it");
       case EBADF:
         return absl::InvalidArgumentError("ForkServer: an argument is no open descriptor [EBADF]");
       default:
-        return os::ErrnoStatus(error, "sendmsg", "a child of the fork server");
+        return os::ErrnoStatus(failure.error_number, failure.stage, "a child of the fork server");
     }
   }
 

@@ -11,7 +11,7 @@ namespace ko::testing {
 // What has become of the faults of a sweep.
 struct FaultCount {
   int injected = 0;  // those that a system call was met by
-  int told = 0;      // the operation failed, and its status names the errno
+  int told = 0;      // the operation failed, and its status says so
   int overcome = 0;  // it did its work all the same
 };
 
@@ -26,7 +26,7 @@ class FaultRound {
   };
 
   // Does the operation, which the round's fault meets. Fails the test where the status of a failure does not hold the
-  // name of the errno, where a descriptor, process, shared mapping, signal mask or handler is left that was not there
+  // name of the errno (of a fault in another process the status need only say that something failed), where a descriptor, process, shared mapping, signal mask or handler is left that was not there
   // before, or where the operation cannot be done again. What the operation makes it has to destroy as well. Once in a
   // round.
   void Try(absl::FunctionRef<absl::Status()> operation, Afterwards afterwards = Afterwards::kUsable);
@@ -44,7 +44,7 @@ class FaultRound {
 // then once for each fault. It prepares what the operation needs, calls Try, and may look at what is left.
 //
 // The kernel's own system calls fail: a seccomp filter hands them to a process of the test (seccomp_unotify(2)), which
-// lets all but one go on. A program that the operation executes goes on under that filter, so its calls count as well.
+// lets all but one go on. The calls of a program that the operation executes do not count.
 // The test has no other threads. Prints a line with the figures.
 FaultCount SweepFaults(const std::string& name, absl::FunctionRef<void(FaultRound&)> round);
 

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include <algorithm>
 #include <array>
@@ -120,8 +121,8 @@ const Entry kEntries[] = {
      kList<E2BIG, EACCES, EIO, ELOOP, EMFILE, ENFILE, ENOENT, ENOEXEC, ENOMEM, EPERM, ETXTBSY>},
     {KO_SYSCALL(execveat),
      kList<E2BIG, EACCES, EIO, ELOOP, EMFILE, ENFILE, ENOENT, ENOEXEC, ENOMEM, EPERM, ETXTBSY>},
-    {KO_SYSCALL(waitid), kInterrupted},
-    {KO_SYSCALL(wait4), kInterrupted},
+    {KO_SYSCALL(waitid), kInterrupted, Operation{3, WNOHANG, 0}},
+    {KO_SYSCALL(wait4), kInterrupted, Operation{2, WNOHANG, 0}},
     {KO_SYSCALL(pidfd_open), kNewDescriptor},
     {KO_SYSCALL(setsid), kNoRight},
     {KO_SYSCALL(setpgid), kList<EACCES, EPERM>},

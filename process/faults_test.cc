@@ -1,0 +1,192 @@
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <string>
+#include <utility>
+
+#include "ko/process/exec.h"
+#include "ko/process/fork.h"
+#include "ko/process/fork_server.h"
+#include "ko/process/init.h"
+#include "ko/process/listen.h"
+#include "ko/process/output_drain.h"
+#include "ko/process/service_notifier.h"
+#include "ko/testing/fault_sweep.h"
+#include "ko/testing/leaks.h"
+#include "ko/testing/short_folder.h"
+#include "ko/testing/temp_dir.h"
+
+// Each system call of what the module does fails in turn with each errno: the operation says so or does its work all the
+// same, leaves nothing, and can be done again.
+
+namespace ko {
+namespace {
+
+using testing::FaultRound;
+using testing::SweepFaults;
+
+class ProcessFaultsTest : public testing::LeakCheckedTest {};
+
+absl::Status EndOf(absl::StatusOr<Child> child) {
+  if (!child.ok()) return child.status();
+  const absl::StatusOr<ExitStatus> end = child->Wait();
+  return end.ok() ? end->ToStatus() : end.status();
+}
+
+TEST_F(ProcessFaultsTest, ForkAndWait) {
+  const auto count =
+      SweepFaults("Fork, Wait", [](FaultRound& round) { round.Try([] { return EndOf(Fork([] {})); }); });
+  EXPECT_GT(count.injected, 8);
+}
+
+TEST_F(ProcessFaultsTest, ForkWhereTheKernelReaps) {
+  SweepFaults("Fork behind a gate", [](FaultRound& round) {
+    ::signal(SIGCHLD, SIG_IGN);
+    round.Try([] {
+      const absl::StatusOr<Child> child = Fork([] {});
+      return child.status();
+    });
+  });
+}
+
+TEST_F(ProcessFaultsTest, WaitWithALimit) {
+  SweepFaults("Wait with a limit, Stop", [](FaultRound& round) {
+    round.Try([] {
+      absl::StatusOr<Child> child = Fork([] { ::pause(); });
+      if (!child.ok()) return child.status();
+      const absl::StatusOr<ExitStatus> not_yet = child->Wait(absl::Milliseconds(1));
+      if (!absl::IsDeadlineExceeded(not_yet.status())) return not_yet.status();
+      return child->Stop().status();
+    });
+  });
+}
+
+TEST_F(ProcessFaultsTest, FailedBody) {
+  const auto count = SweepFaults("Fork of a body that fails", [](FaultRound& round) {
+    round.Try([] {
+      const absl::Status end = EndOf(Fork([] { return absl::DataLossError("as it should"); }));
+      return absl::IsDataLoss(end) ? absl::OkStatus() : end;
+    });
+  });
+  EXPECT_GT(count.injected, 8);
+}
+
+TEST_F(ProcessFaultsTest, Exec) {
+  const auto count = SweepFaults(
+      "Exec", [](FaultRound& round) { round.Try([] { return EndOf(Exec({.argv = {"/bin/true"}})); }); });
+  EXPECT_GT(count.injected, 8);
+}
+
+TEST_F(ProcessFaultsTest, ExecWithAllThatACommandCanHave) {
+  SweepFaults("Exec of a command with everything", [](FaultRound& round) {
+    const testing::TempDir folder;
+    const os::UniqueFd socket = *Listen("127.0.0.1:0");
+    Command command = {.argv = {"/bin/true"}, .cwd = folder.path()};
+    command.stdin_from = Stdio::Null();
+    command.stdout_to = Stdio::Pipe();
+    command.stderr_to = Stdio::AppendToFile(folder.path() + "/log");
+    command.limits = {{RLIMIT_CORE, rlimit{0, 0}}};
+    command.umask = 077;
+    command.new_session = true;
+    command.nice = 5;
+    command.cpus = {0};
+    command.no_new_privs = true;
+    command.fds = {InheritedFd{.fd = socket.get(), .variable = "SOCKET"}};
+    command.listen_fds = {ListenFd{.fd = socket.get(), .name = "http"}};
+    round.Try([&command] { return EndOf(Exec(command)); });
+  });
+}
+
+TEST_F(ProcessFaultsTest, OutputOfACommand) {
+  SweepFaults("OutputDrain", [](FaultRound& round) {
+    round.Try([] {
+      Command command = {.argv = {"/bin/echo", "hello"}};
+      command.stdout_to = Stdio::Pipe();
+      absl::StatusOr<Child> child = Exec(command);
+      if (!child.ok()) return child.status();
+      const absl::StatusOr<ExitStatus> end = child->Wait();
+      if (!end.ok()) return end.status();
+      if (!end->ok()) return end->ToStatus();
+      absl::StatusOr<OutputDrain> drain = OutputDrain::Create(child->TakeStdout());
+      if (!drain.ok()) return drain.status();
+      OutputTail tail(100);
+      const absl::StatusOr<OutputDrain::State> state = drain->Drain(tail);
+      if (!state.ok()) return state.status();
+      return tail.Text() == "hello\n" ? absl::OkStatus() : absl::DataLossError(tail.Text());
+    });
+  });
+}
+
+int Double(int number) { return 2 * number; }
+
+TEST_F(ProcessFaultsTest, StartOfAForkServer) {
+  const auto count = SweepFaults("ForkServer::Start", [](FaultRound& round) {
+    round.Try([] { return ForkServer::Start({.spares = 0}).status(); });
+  });
+  EXPECT_GT(count.injected, 20);
+}
+
+TEST_F(ProcessFaultsTest, ForkOfAForkServer) {
+  const auto count = SweepFaults("ForkServer::Fork", [](FaultRound& round) {
+    round.Try([] {
+      absl::StatusOr<ForkServer> server = ForkServer::Start({.spares = 0});
+      if (!server.ok()) return server.status();
+      absl::StatusOr<Child> child = server->Fork<Double>(0);
+      return EndOf(std::move(child));
+    });
+  });
+  EXPECT_GT(count.injected, 30);
+}
+
+TEST_F(ProcessFaultsTest, Spares) {
+  SweepFaults("ForkServer::Fork with a spare", [](FaultRound& round) {
+    round.Try([] {
+      absl::StatusOr<ForkServer> server = ForkServer::Start({.spares = 1});
+      if (!server.ok()) return server.status();
+      return EndOf(server->Fork<Double>(0));
+    });
+  });
+}
+
+TEST_F(ProcessFaultsTest, Listen) {
+  SweepFaults("Listen", [](FaultRound& round) { round.Try([] { return Listen("127.0.0.1:0").status(); }); });
+  SweepFaults("Listen at a path", [](FaultRound& round) {
+    const testing::ShortFolder folder;
+    const std::string address = folder.File("socket");
+    round.Try([&address] { return Listen(address).status(); });
+  });
+}
+
+TEST_F(ProcessFaultsTest, Notifier) {
+  SweepFaults("ServiceNotifier", [](FaultRound& round) {
+    const testing::ShortFolder folder;
+    const std::string path = folder.File("notify");
+    const os::UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = {}};
+    path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+    ASSERT_EQ(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+    ::setenv("NOTIFY_SOCKET", path.c_str(), 1);
+    round.Try([] {
+      absl::StatusOr<ServiceNotifier> notifier =
+          ServiceNotifier::FromEnvironment(ServiceNotifier::Environment::kKeep);
+      return notifier.ok() ? notifier->Ready() : notifier.status();
+    });
+  });
+}
+
+TEST_F(ProcessFaultsTest, Init) {
+  SweepFaults("RunAsInit", [](FaultRound& round) {
+    round.Try([] {
+      const absl::StatusOr<ExitStatus> end = RunAsInit([] {});
+      return end.ok() ? end->ToStatus() : end.status();
+    });
+  });
+}
+
+}  // namespace
+}  // namespace ko
