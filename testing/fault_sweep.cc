@@ -27,8 +27,14 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "ko/os/deadline.h"
+#include "ko/os/pidfd.h"
+#include "ko/os/unique_fd.h"
 #include "ko/testing/in_child.h"
 #include "ko/testing/leaks.h"
+#include "ko/testing/process_state.h"
+#include "ko/testing/read_all.h"
 #include "ko/testing/seccomp_filter.h"
 #include "ko/testing/syscall_errors.h"
 
@@ -37,6 +43,7 @@ namespace {
 
 constexpr int kMaxCalls = 4096;  // of one operation
 constexpr int kMaxProcesses = 64;
+constexpr absl::Duration kOrphansLimit = absl::Seconds(20);
 
 // A system call of the operation: the occurrence-th, from 0, of this number by the process-th of its processes.
 struct Call {
@@ -44,8 +51,8 @@ struct Call {
   int number;
   int occurrence;
   uint64_t arguments[6];
-  bool
-      is_on_a_file;  // the first argument is a descriptor of one, or of a device: no pipe, socket, eventfd...
+  enum class On { kFile, kPipe, kOther };
+  On on;  // what the first argument is a descriptor of: kPipe is a socket, too
 
   bool IsAtThePlaceOf(const Call& other) const {
     return process == other.process && number == other.number && occurrence == other.occurrence;
@@ -59,11 +66,16 @@ std::string LinkOf(const std::string& path) {
   return size > 0 ? std::string(target, static_cast<size_t>(size)) : "";
 }
 
-// A pipe, a socket or an eventfd knows no error of a disk.
+Call::On OnWhat(const std::string& link) {
+  if (link.starts_with('/')) return Call::On::kFile;
+  return link.starts_with("pipe:") || link.starts_with("socket:") ? Call::On::kPipe : Call::On::kOther;
+}
+
+// Only a disk has a disk's errors, and only what has another end can lose it.
 bool CanMeet(const Call& call, int error_number) {
-  const bool is_of_files = error_number == EIO || error_number == ENOSPC;
-  const bool reads_or_writes = call.number == SYS_read || call.number == SYS_write;
-  return call.is_on_a_file || !is_of_files || !reads_or_writes;
+  if (call.number != SYS_read && call.number != SYS_write) return true;
+  if (error_number == EIO || error_number == ENOSPC) return call.on == Call::On::kFile;
+  return error_number != EPIPE || call.on == Call::On::kPipe;
 }
 
 std::string NameOf(int number) {
@@ -146,9 +158,10 @@ class Answerer {
 
   Call CallOf(const seccomp_notif& asked) {
     const auto [place, is_new] = processes_.emplace(asked.pid, static_cast<int>(processes_.size()));
-    Call call = {place->second, asked.data.nr, occurrences_[{place->second, asked.data.nr}]++, {}, false};
+    Call call = {
+        place->second, asked.data.nr, occurrences_[{place->second, asked.data.nr}]++, {}, Call::On::kOther};
     std::ranges::copy(Arguments(asked), call.arguments);
-    call.is_on_a_file = LinkOf(absl::StrCat("/proc/", asked.pid, "/fd/", call.arguments[0])).starts_with('/');
+    call.on = OnWhat(LinkOf(absl::StrCat("/proc/", asked.pid, "/fd/", call.arguments[0])));
     return call;
   }
 
@@ -260,10 +273,25 @@ class FaultSweep {
       round_(round);
       return round.outcome_;
     });
+    ReapOrphansBut(answerer);
     ::kill(answerer, SIGKILL);
     ::waitpid(answerer, nullptr, 0);
     EXPECT_TRUE(result.ok()) << result.err;
     return result.value;
+  }
+
+  // What the round's process leaves behind, those of a process of its own that a fault has ended say, has to end soon.
+  static void ReapOrphansBut(pid_t answerer) {
+    for (const pid_t pid : Children()) {
+      if (pid == answerer) continue;
+      const os::UniqueFd pidfd = os::OpenPidfd(pid);
+      if (!os::AwaitEnd(pidfd.get(), os::Deadline::After(kOrphansLimit)).value_or(false)) {
+        ADD_FAILURE() << "process " << pid << " goes on after the operation: "
+                      << ReadFile(absl::StrCat("/proc/", pid, "/cmdline"));
+        os::SendSignal(pidfd.get(), SIGKILL);
+      }
+      ::waitpid(pid, nullptr, 0);
+    }
   }
 
   // A call that was not made in this round, for processes that go side by side, is not counted.
@@ -279,6 +307,7 @@ class FaultSweep {
 };
 
 FaultCount SweepFaults(const std::string& name, absl::FunctionRef<void(FaultRound&)> round) {
+  AdoptOrphans();
   const FaultCount count = FaultSweep(round).Run();
   std::printf("%s: %d faults, %d told, %d overcome\n", name.c_str(), count.injected, count.told,
               count.overcome);

@@ -45,7 +45,8 @@ class FaultRound {
 //
 // The kernel's own system calls fail: a seccomp filter hands them to a process of the test (seccomp_unotify(2)), which
 // lets all but one go on. The calls of a program that the operation executes do not count.
-// The test has no other threads. Prints a line with the figures.
+// The test has no other threads, and no
+// children; orphans of the operation become its own, and have to end. Prints a line with the figures.
 FaultCount SweepFaults(const std::string& name, absl::FunctionRef<void(FaultRound&)> round);
 
 }  // namespace ko::testing
