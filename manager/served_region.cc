@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "ko/ipc/shared_memory.h"
 #include "ko/os/errno_status.h"
+#include "ko/os/file_size_signal.h"
 
 namespace ko {
 namespace {
@@ -38,7 +39,7 @@ absl::StatusOr<std::unique_ptr<ServedRegion>> ServedRegion::Create() {
   if (!fd.valid()) return os::ErrnoStatus(errno, "memfd_create", "ko-process");
   const absl::StatusOr<size_t> bytes = TotalBytes();
   if (!bytes.ok()) return bytes.status();
-  if (::ftruncate(fd.get(), static_cast<off_t>(*bytes)) != 0) {
+  if (os::GrowFile([&] { return ::ftruncate(fd.get(), static_cast<off_t>(*bytes)); }) != 0) {
     return os::ErrnoStatus(errno, "ftruncate", absl::StrCat(*bytes, " bytes in memory"));
   }
   absl::StatusOr<std::unique_ptr<ServedRegion>> region = Map(fd.get(), *bytes);

@@ -11,6 +11,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "ko/os/errno_status.h"
+#include "ko/os/file_size_signal.h"
 #include "ko/os/unique_fd.h"
 
 namespace ko::os {
@@ -51,6 +52,14 @@ absl::Status CheckOwned(const struct stat& facts, const std::string& path) {
   return absl::OkStatus();
 }
 
+// As linkat(2) does. By the file's own name in /proc, which anybody may, and where there is no /proc by its descriptor, for
+// which most kernels ask for CAP_DAC_READ_SEARCH.
+int GiveName(int file, const std::string& path) {
+  const std::string source = absl::StrCat("/proc/self/fd/", file);
+  const int linked = ::linkat(AT_FDCWD, source.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW);
+  return linked == 0 || errno != ENOENT ? linked : ::linkat(file, "", AT_FDCWD, path.c_str(), AT_EMPTY_PATH);
+}
+
 }  // namespace
 
 absl::StatusOr<SharedMapping> CreateNamedMapping(std::string_view name, size_t bytes,
@@ -61,16 +70,13 @@ absl::StatusOr<SharedMapping> CreateNamedMapping(std::string_view name, size_t b
   if (!file.valid()) return Failure(errno, "open", absl::StrCat("O_TMPFILE in ", kFolder));
   // open(2) takes the umask off.
   if (::fchmod(file.get(), 0600) == -1) return Failure(errno, "fchmod", *path);
-  if (RetryEintr([&] { return ::fallocate(file.get(), 0, 0, static_cast<off_t>(bytes)); }) == -1) {
+  if (GrowFile([&] { return ::fallocate(file.get(), 0, 0, static_cast<off_t>(bytes)); }) == -1) {
     return Failure(errno, "fallocate", absl::StrCat(bytes, " bytes for ", *path));
   }
   absl::StatusOr<SharedMapping> mapping = SharedMapping::OfFile(file.get(), bytes);
   if (!mapping.ok()) return mapping.status();
   initialize(mapping->data());
-  const std::string source = absl::StrCat("/proc/self/fd/", file.get());
-  if (::linkat(AT_FDCWD, source.c_str(), AT_FDCWD, path->c_str(), AT_SYMLINK_FOLLOW) == -1) {
-    return Failure(errno, "linkat", *path);
-  }
+  if (GiveName(file.get(), *path) == -1) return Failure(errno, "linkat", *path);
   return mapping;
 }
 

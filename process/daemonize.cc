@@ -19,6 +19,7 @@
 #include "ko/os/above_stdio.h"
 #include "ko/os/deadline.h"
 #include "ko/os/errno_status.h"
+#include "ko/os/file_size_signal.h"
 #include "ko/os/fork.h"
 #include "ko/os/pidfd.h"
 #include "ko/os/signal_mask.h"
@@ -223,7 +224,9 @@ class Daemon {
     }
     const std::string text = absl::StrCat(::getpid(), "\n");
     if (::ftruncate(files_.pid.get(), 0) != 0) return os::ErrnoStatus(errno, "ftruncate", options_.pid_file);
-    if (::pwrite(files_.pid.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
+    const ssize_t written =
+        os::GrowFile([&] { return ::pwrite(files_.pid.get(), text.data(), text.size(), 0); });
+    if (written != static_cast<ssize_t>(text.size())) {
       return os::ErrnoStatus(errno, "write", options_.pid_file);
     }
     return absl::OkStatus();

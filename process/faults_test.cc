@@ -1,14 +1,20 @@
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "ko/os/errno_status.h"
+#include "ko/process/daemonize.h"
 #include "ko/process/exec.h"
 #include "ko/process/fork.h"
 #include "ko/process/fork_server.h"
@@ -122,6 +128,15 @@ TEST_F(ProcessFaultsTest, OutputOfACommand) {
   });
 }
 
+// Until nobody has the lock of the pid file, nor makes it.
+void AwaitNoDaemon(const std::string& pid_file) {
+  const os::UniqueFd file(::open(pid_file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  struct flock lock = {};
+  lock.l_type = F_WRLCK;
+  while (::fcntl(file.get(), F_SETLKW, &lock) != 0) {
+  }
+}
+
 int Double(int number) { return 2 * number; }
 
 TEST_F(ProcessFaultsTest, StartOfAForkServer) {
@@ -151,6 +166,29 @@ TEST_F(ProcessFaultsTest, Spares) {
       return EndOf(server->Fork<Double>(0));
     });
   });
+}
+
+// The launching command, a child here, exits with 0 when the daemon says that it is ready.
+TEST_F(ProcessFaultsTest, Daemonize) {
+  const auto count = SweepFaults("Daemonize", [](FaultRound& round) {
+    const testing::TempDir folder;
+    round.Try([&]() -> absl::Status {
+      const pid_t launcher = ::fork();
+      if (launcher < 0) return os::ErrnoStatus(errno, "fork");
+      if (launcher == 0) {
+        absl::StatusOr<DaemonLaunch> launch =
+            Daemonize({.log_file = folder.File("log"), .pid_file = folder.File("pid")});
+        ::_exit(launch.ok() && launch->Ready().ok() ? 0 : 1);
+      }
+      int status = 0;
+      while (::waitpid(launcher, &status, 0) < 0) {
+      }
+      AwaitNoDaemon(folder.File("pid"));
+      if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return absl::OkStatus();
+      return absl::AbortedError(absl::StrCat("the launching command ended with ", status));
+    });
+  });
+  EXPECT_GT(count.injected, 30);
 }
 
 TEST_F(ProcessFaultsTest, Listen) {

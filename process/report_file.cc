@@ -9,6 +9,7 @@
 
 #include "ko/os/above_stdio.h"
 #include "ko/os/errno_status.h"
+#include "ko/os/file_size_signal.h"
 #include "ko/os/process_mark.h"
 #include "ko/process/child_report.h"
 
@@ -41,7 +42,7 @@ absl::StatusOr<uint32_t> ReportFile::TakePage() {
       return absl::ResourceExhaustedError("ForkServer: too many children at a time");
     }
     const uint32_t more = pages_ == 0 ? kFirstPages : pages_;
-    if (::ftruncate(fd_.get(), OffsetOf(pages_ + more)) != 0) {
+    if (os::GrowFile([&] { return ::ftruncate(fd_.get(), OffsetOf(pages_ + more)); }) != 0) {
       return os::ErrnoStatus(errno, "ftruncate", "ko-reports");
     }
     free_.reserve(pages_ + more);  // no page given back needs memory
