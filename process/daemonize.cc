@@ -104,11 +104,12 @@ absl::StatusOr<Files> OpenFiles(const DaemonOptions& options) {
 
 absl::Status SendMessage(int socket, char kind, std::string_view text) {
   const std::string message = absl::StrCat(std::string_view(&kind, 1), text.substr(0, kMaxMessageBytes - 1));
-  // A launching command that is gone no longer wants to know.
   const ssize_t sent =
       os::RetryEintr([&] { return ::send(socket, message.data(), message.size(), MSG_NOSIGNAL); });
-  if (sent < 0 && errno != EPIPE && errno != ECONNRESET)
-    return os::ErrnoStatus(errno, "send", "launching command");
+  if (sent >= 0) return absl::OkStatus();
+  if (errno != EPIPE && errno != ECONNRESET) return os::ErrnoStatus(errno, "send", "launching command");
+  // A launching command that is gone no longer wants to know, and nothing will come from it.
+  ::shutdown(socket, SHUT_RDWR);
   return absl::OkStatus();
 }
 
@@ -158,7 +159,8 @@ class Launcher {
   void Meet(const std::string& pid_text) {
     daemon_ = os::OpenPidfd(std::atoi(pid_text.c_str()));
     deadline_ = os::Deadline::After(timeout_);
-    SendMessage(socket_.get(), kPid, "").IgnoreError();
+    // The end of what comes from here is an answer, too.
+    if (!SendMessage(socket_.get(), kPid, "").ok()) ::shutdown(socket_.get(), SHUT_WR);
   }
 
   [[noreturn]] void GiveUp() {

@@ -128,12 +128,12 @@ TEST_F(ProcessFaultsTest, OutputOfACommand) {
   });
 }
 
-// Until nobody has the lock of the pid file, nor makes it.
-void AwaitNoDaemon(const std::string& pid_file) {
-  const os::UniqueFd file(::open(pid_file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+// Until no daemon has the lock of its pid file.
+void AwaitUnlocked(const os::UniqueFd& pid_file) {
   struct flock lock = {};
-  lock.l_type = F_WRLCK;
-  while (::fcntl(file.get(), F_SETLKW, &lock) != 0) {
+  for (const short type : {F_WRLCK, F_UNLCK}) {
+    lock.l_type = type;
+    EXPECT_EQ(os::RetryEintr([&] { return ::fcntl(pid_file.get(), F_SETLKW, &lock); }), 0);
   }
 }
 
@@ -172,6 +172,7 @@ TEST_F(ProcessFaultsTest, Spares) {
 TEST_F(ProcessFaultsTest, Daemonize) {
   const auto count = SweepFaults("Daemonize", [](FaultRound& round) {
     const testing::TempDir folder;
+    const os::UniqueFd pid_file(::open(folder.File("pid").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
     round.Try([&]() -> absl::Status {
       const pid_t launcher = ::fork();
       if (launcher < 0) return os::ErrnoStatus(errno, "fork");
@@ -183,7 +184,7 @@ TEST_F(ProcessFaultsTest, Daemonize) {
       int status = 0;
       while (::waitpid(launcher, &status, 0) < 0) {
       }
-      AwaitNoDaemon(folder.File("pid"));
+      AwaitUnlocked(pid_file);
       if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return absl::OkStatus();
       return absl::AbortedError(absl::StrCat("the launching command ended with ", status));
     });
