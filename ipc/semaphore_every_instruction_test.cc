@@ -20,6 +20,7 @@
 #include "ko/testing/process_state.h"
 #include "ko/testing/rounds.h"
 #include "ko/testing/status_matchers.h"
+#include "ko/testing/tracee.h"
 
 // Each operation, killed before each of its instructions: the permit is free for the next one, and a sleeper gets it.
 
@@ -116,6 +117,28 @@ TEST_F(SemaphoreEveryInstructionTest, AcquireAndRelease) {
         },
         CheckAllFree));
   }
+}
+
+// Of three: one gives the permit back, another takes it, and the first is killed before it has woken the third. For the
+// kernel the permit has an owner then, so the wake-up is the new owner's.
+TEST_F(SemaphoreEveryInstructionTest, ReleaseAfterWhichAnotherTakesThePermitBeforeTheDeath) {
+  Semaphore semaphore = *Semaphore::Create();
+  testing::Tracee::Instructions instructions;
+  const auto give_back = [&] {
+    semaphore.Acquire().IgnoreError();
+    testing::Tracee::Begin();
+    semaphore.Release().IgnoreError();
+    testing::Tracee::End();
+  };
+  testing::Tracee giver(give_back, [] {}, /*can_wake=*/false, absl::Seconds(20), instructions);
+  ASSERT_EQ(giver.where(), testing::Tracee::Where::kInside) << giver.error();
+  TestChild sleeper([&] { return semaphore.Acquire().ok() ? 0 : 1; });
+  ASSERT_TRUE(testing::AwaitState(sleeper.pid(), 'S'));
+  while (semaphore.available() == 0) ASSERT_EQ(giver.Step(), testing::Tracee::Where::kInside);
+  ASSERT_TRUE(semaphore.TryAcquire());
+  giver.Kill();
+  ASSERT_THAT(semaphore.Release(), IsOk());
+  EXPECT_EQ(sleeper.Wait(), 0);
 }
 
 TEST_F(SemaphoreEveryInstructionTest, AcquireAfterADeath) {

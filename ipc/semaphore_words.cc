@@ -196,8 +196,16 @@ void SemaphoreWords::GiveBack(os::RobustThread& thread, os::RobustFutex& futex) 
   os::AnnounceRobust(*thread.head, futex, os::RobustKind::kPlain);
   os::UnlinkRobustFutex(thread, futex);
   // Release: pairs with the acquire in Take. In one order with `hungry` where the bell is needed.
-  const uint32_t word = futex.word.exchange(0, std::memory_order_seq_cst);
-  if ((word & FUTEX_WAITERS) != 0) os::FutexWake(futex.word, os::FutexScope::kShared, 1);
+  uint32_t word = thread.id;
+  if (!futex.word.compare_exchange_strong(word, 0, std::memory_order_seq_cst)) {
+    // The mark stays until it is known that somebody has been woken, or that there is nobody: where this thread dies before,
+    // and the permit has been taken by then, it is the next release that wakes.
+    futex.word.store(FUTEX_WAITERS, std::memory_order_seq_cst);
+    word = FUTEX_WAITERS;
+    if (os::FutexWake(futex.word, os::FutexScope::kShared, 1) == 0) {
+      futex.word.compare_exchange_strong(word, 0, kRelaxed);
+    }
+  }
   if (permits_ > kWatched && header_->hungry.load(std::memory_order_seq_cst) != 0) {
     header_->bell.fetch_add(1, std::memory_order_seq_cst);
     os::FutexWake(header_->bell, os::FutexScope::kShared, 1);
