@@ -557,7 +557,8 @@ absl::Status ChannelCore::BlockInside(const Caller& caller, ChannelSide& side, c
     if (!was_closed) waits.Add(header.closed.word, 0, os::FutexScope::kShared);
     const auto* const low_half = reinterpret_cast<const std::atomic<uint32_t>*>(&obstacle.cell->state);
     waits.Add(*low_half, static_cast<uint32_t>(obstacle.word), os::FutexScope::kShared);
-    if (obstacle.has_owner && !participants_.Watch(CellOwnerOf(obstacle.word), waits)) continue;
+    const bool sends = &side == &header.senders;
+    if (obstacle.has_owner && !participants_.Watch(CellOwnerOf(obstacle.word), sends, waits)) continue;
     if (interrupt.word != nullptr) waits.Add(*interrupt.word, interrupt.expected, os::FutexScope::kPrivate);
     // If this thread is the one that the kernel wakes for a dead closer, and dies as well, the other side's is next. The next
     // attempt, or the turnstile, announces something else.

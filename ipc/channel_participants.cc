@@ -40,12 +40,14 @@ absl::StatusOr<uint32_t> ChannelParticipants::Join(std::shared_ptr<const void> m
 
 absl::StatusOr<uint32_t> ChannelParticipants::JoinLocked(std::shared_ptr<const void> memory) const {
   for (uint32_t slot = 0; slot < segment_.geometry.participants; ++slot) {
-    os::RobustFutex& life = segment_.participants[slot].life;
+    ChannelParticipant& free = segment_.participants[slot];
     // Acquire: pairs with MarkDied and ReleaseRobustFutex; the kernel orders the marks that it makes itself.
-    const uint32_t word = life.word.load(std::memory_order_acquire);
-    if (!NamesNobody(word)) continue;
-    if (word != 0) FreeCellOf(slot);
-    if (absl::Status status = os::HoldRobustFutex(life, std::move(memory)); !status.ok()) return status;
+    const uint32_t word = free.life.word.load(std::memory_order_acquire);
+    const uint32_t for_senders = free.life_for_senders.word.load(std::memory_order_acquire);
+    if (!NamesNobody(word) || !NamesNobody(for_senders)) continue;
+    if (word != 0 || for_senders != 0) FreeCellOf(slot);
+    absl::Status status = os::HoldRobustFutex(free.life, std::move(memory), &free.life_for_senders);
+    if (!status.ok()) return status;
     return slot;
   }
   return absl::ResourceExhaustedError(
@@ -82,13 +84,16 @@ void ChannelParticipants::FreeCellOf(uint32_t dead) const {
 
 bool ChannelParticipants::IsDead(uint32_t owner) const {
   // Acquire: as in JoinLocked.
-  return owner == kNobody ||
-         NamesNobody(segment_.participants[owner].life.word.load(std::memory_order_acquire));
+  if (owner == kNobody) return true;
+  const ChannelParticipant& participant = segment_.participants[owner];
+  return NamesNobody(participant.life.word.load(std::memory_order_acquire)) ||
+         NamesNobody(participant.life_for_senders.word.load(std::memory_order_acquire));
 }
 
-bool ChannelParticipants::Watch(uint32_t owner, os::FutexWaitList& waits) const {
+bool ChannelParticipants::Watch(uint32_t owner, bool for_senders, os::FutexWaitList& waits) const {
   if (owner == kNobody) return false;
-  std::atomic<uint32_t>& life = segment_.participants[owner].life.word;
+  ChannelParticipant& participant = segment_.participants[owner];
+  std::atomic<uint32_t>& life = (for_senders ? participant.life_for_senders : participant.life).word;
   uint32_t word = life.load(kRelaxed);
   while (!NamesNobody(word)) {
     if ((word & FUTEX_WAITERS) != 0 || life.compare_exchange_weak(word, word | FUTEX_WAITERS, kRelaxed)) {

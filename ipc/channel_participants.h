@@ -32,8 +32,9 @@ class ChannelParticipants {
   bool IsSlot(uint32_t owner) const { return owner < segment_.geometry.participants; }
   // Whether the thread that has claimed a cell has ended. `owner` was read from the cell before, by an acquire load.
   bool IsDead(uint32_t owner) const;
-  // Adds the owner's futex, so that the sleeper is woken when the owner ends. False where it has ended.
-  bool Watch(uint32_t owner, os::FutexWaitList& waits) const;
+  // Adds the owner's futex for the first waiting sender or receiver, so that it is woken when the owner ends. False where it
+  // has ended.
+  bool Watch(uint32_t owner, bool for_senders, os::FutexWaitList& waits) const;
 
  private:
   absl::StatusOr<uint32_t> JoinLocked(std::shared_ptr<const void> memory) const;

@@ -35,7 +35,7 @@ enum class PollState : uint32_t {
 
 struct ChannelHeader {
   static constexpr uint64_t kMagic = 0x6368616e2d6b6f31;
-  static constexpr uint32_t kVersion = 1;
+  static constexpr uint32_t kVersion = 2;
 
   std::atomic<uint64_t> magic;
   std::atomic<uint32_t> version;
@@ -56,7 +56,10 @@ struct ChannelHeader {
 };
 
 struct ChannelParticipant {
-  os::RobustFutex life;            // held by the participating thread
+  // Held by the participating thread. The first waiting receiver sleeps on the one, the first waiting sender on the other, so
+  // that a death wakes both: either of them may die as it wakes up.
+  os::RobustFutex life;
+  os::RobustFutex life_for_senders;
   std::atomic<uint64_t> position;  // which it was about to claim last
   uint64_t unused[7];
 };

@@ -24,9 +24,10 @@ static_assert(offsetof(RobustFutex, previous) + 8 == kRobustNodeOffset,
 
 constexpr int kKernelListLimit = 2048;  // ROBUST_LIST_LIMIT
 
-// A word that is held for as long as the memory has other owners.
+// A word that is held for as long as the memory has other owners, and perhaps its twin.
 struct Membership {
   RobustFutex* futex;
+  RobustFutex* twin;
   std::shared_ptr<const void> memory;
 };
 
@@ -67,6 +68,20 @@ void MarkDied(ThreadList& list, RobustFutex& futex) {
     }
   }
   RetractRobust(*list.head);
+}
+
+bool LinkHeld(ThreadList& list, RobustFutex* futex) {
+  if (futex == nullptr) return true;
+  if (list.held_count == list.held_capacity) list.MakeRoom();
+  return LinkRobustFutex(list, *futex, RobustKind::kPlain);
+}
+
+// First the word: a node without a holder is nothing to the kernel. Release: as in HoldRobustFutex.
+void LetGo(ThreadList& list, RobustFutex* futex) {
+  if (futex == nullptr) return;
+  futex->word.store(0, std::memory_order_release);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  UnlinkRobustFutex(list, *futex);
 }
 
 // This thread's list; null until it has held something, and in a child that has not.
@@ -146,23 +161,24 @@ absl::Status GetRobustListHead(robust_list_head** head) {
   return absl::OkStatus();
 }
 
-absl::Status HoldRobustFutex(RobustFutex& futex, std::shared_ptr<const void> memory) {
+absl::Status HoldRobustFutex(RobustFutex& futex, std::shared_ptr<const void> memory, RobustFutex* twin) {
   robust_list_head* head;
   if (absl::Status status = GetRobustListHead(&head); !status.ok()) return status;
   ThreadList& list = *AnyThreadList();
   // What nobody but this list keeps mapped was used by objects that are gone.
   std::erase_if(list.memberships, [&list](const Membership& membership) {
     if (membership.memory.use_count() > 1) return false;
-    membership.futex->word.store(0, std::memory_order_relaxed);
-    UnlinkRobustFutex(list, *membership.futex);
+    LetGo(list, membership.futex);
+    LetGo(list, membership.twin);
     return true;
   });
-  list.memberships.push_back({&futex, std::move(memory)});
-  if (!LinkRobustFutex(list, futex, RobustKind::kPlain)) {
+  list.memberships.push_back({&futex, twin, std::move(memory)});
+  if (!LinkHeld(list, &futex) || !LinkHeld(list, twin)) {
     list.memberships.pop_back();
     return absl::InternalError("the thread's robust list has no end");
   }
-  // From here on the kernel knows it. Release: pairs with the acquire loads of those who look who is there.
+  // From here on the kernel knows them. Release: pairs with the acquire loads of those who look who is there.
+  if (twin != nullptr) twin->word.store(list.id, std::memory_order_release);
   futex.word.store(list.id, std::memory_order_release);
   return absl::OkStatus();
 }
@@ -174,10 +190,8 @@ void ReleaseRobustFutex(RobustFutex& futex) {
       std::find_if(list->memberships.begin(), list->memberships.end(),
                    [&](const Membership& candidate) { return candidate.futex == &futex; });
   if (membership == list->memberships.end()) return;
-  // First the word: a node without a holder is nothing to the kernel. Release: as in HoldRobustFutex.
-  futex.word.store(0, std::memory_order_release);
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  UnlinkRobustFutex(*list, futex);
+  LetGo(*list, membership->futex);
+  LetGo(*list, membership->twin);
   list->memberships.erase(membership);
 }
 

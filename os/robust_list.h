@@ -137,7 +137,8 @@ inline void UnlinkRobustFutex(RobustThread& thread, RobustFutex& futex) {
 }
 
 // Puts the calling thread's id into a word that stands at 0, and takes it off when the thread ends: by the
-// kernel's hand in whatever way it ends. `memory` keeps the word mapped meanwhile. Nothing is ever read from
+// kernel's hand in whatever way it ends, which wakes one sleeper. A `twin` goes with it, for sleepers of another kind, of
+// whom one is woken as well; the two words change one after the other. `memory` keeps the word mapped meanwhile. Nothing is ever read from
 // the futex's list pointers, so damage to the shared memory cannot spread into this process.
 //
 // Threads: each has its own list.
@@ -145,9 +146,10 @@ inline void UnlinkRobustFutex(RobustThread& thread, RobustFutex& futex) {
 // Signals: not from handlers.
 // Crash: at each instruction the word is either 0 or marked when the thread has ended.
 // Errors: those of GetRobustListHead.
-absl::Status HoldRobustFutex(RobustFutex& futex, std::shared_ptr<const void> memory);
+absl::Status HoldRobustFutex(RobustFutex& futex, std::shared_ptr<const void> memory,
+                             RobustFutex* twin = nullptr);
 
-// Back to 0. Does nothing for one that the calling thread does not hold.
+// Back to 0, and its twin. Does nothing for one that the calling thread does not hold.
 void ReleaseRobustFutex(RobustFutex& futex);
 
 // The one between `begin` and `end` that the calling thread holds, or null.
