@@ -5,7 +5,6 @@
 
 #include <csignal>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -98,46 +97,6 @@ TEST_F(ChannelDeathTest, AReceiverThatWaitsForAMessageIsWokenByItsWritersDeath) 
     AwaitAsleep(SegmentOf(*channel).header->receivers, receiver.pid());
     writer.KillAndWait();
     ASSERT_EQ(receiver.Wait(), 0);
-  }
-}
-
-// The first waiters of both sides sleep before the cell of one that is being written. Its death wakes both: one that is woken
-// may die, or be stopped, before it has done anything.
-TEST_F(ChannelDeathTest, AWritersDeathWakesBothSides) {
-  for (const bool receiver_is_first : {true, false}) {
-    for (const bool receiver_is_stopped : {true, false}) {
-      absl::StatusOr<Strings> channel = Strings::Create({.capacity = 2});
-      ASSERT_THAT(channel, IsOk());
-      const ChannelHeader& header = *SegmentOf(*channel).header;
-      Gate ready;
-      TestChild writer = DiesWriting(*channel, 0, ready);
-      ASSERT_TRUE(ready.Pass());
-      ASSERT_THAT(channel->Send("after"), IsOk());
-      const auto receive = [&] { return channel->Receive().value_or("") == "after" ? 0 : 1; };
-      const auto send = [&] { return channel->Send("more").ok() ? 0 : 1; };
-      const auto start_receiver = [&] {
-        TestChild receiver(receive);
-        AwaitAsleep(header.receivers, receiver.pid());
-        return receiver;
-      };
-      const auto start_sender = [&] {
-        TestChild sender(send);
-        AwaitAsleep(header.senders, sender.pid());
-        return sender;
-      };
-      std::optional<TestChild> receiver, sender;
-      if (receiver_is_first) receiver.emplace(start_receiver());
-      sender.emplace(start_sender());
-      if (!receiver_is_first) receiver.emplace(start_receiver());
-      TestChild& stopped = receiver_is_stopped ? *receiver : *sender;
-      TestChild& other = receiver_is_stopped ? *sender : *receiver;
-      ::kill(stopped.pid(), SIGSTOP);
-      ASSERT_TRUE(AwaitState(stopped.pid(), 'T'));
-      writer.KillAndWait();
-      EXPECT_EQ(other.Wait(), 0);
-      ::kill(stopped.pid(), SIGCONT);
-      EXPECT_EQ(stopped.Wait(), 0);
-    }
   }
 }
 

@@ -13,10 +13,14 @@
 #include <type_traits>
 #include <utility>
 
+#include "absl/time/time.h"
 #include "ko/ipc/channel.h"
+#include "ko/ipc/channel_cell.h"
+#include "ko/ipc/channel_segment.h"
 #include "ko/ipc/channel_test_peer.h"
 #include "ko/ipc/test_child.h"
 #include "ko/os/shared_mapping.h"
+#include "ko/testing/gate.h"
 #include "ko/testing/kill_at_every_instruction.h"
 #include "ko/testing/leaks.h"
 #include "ko/testing/process_state.h"
@@ -393,6 +397,58 @@ TYPED_TEST(ChannelEveryInstructionTest, ReceiveThatSleepsAndIsWoken) {
         this->ExpectWorks(fixture);
       },
       this->kOptions, [](F& fixture) { EXPECT_THAT(fixture.Send(1), IsOk()); }));
+}
+
+// Of three: a sender dies with a claimed cell, before which a second sender sleeps, and after it a receiver. The second one,
+// killed at each instruction from where it is woken, leaves no receiver asleep before the message behind that cell.
+struct ThreeAtACell {
+  using Strings = Channel<std::string>;
+  ThreeAtACell() {
+    testing::Gate claimed;
+    writer = std::make_unique<TestChild>([&] {
+      if (!channel.Send("").ok() || !channel.Receive().ok()) return 1;  // becomes a participant
+      ChannelTestPeer::ClaimNextAsSender(channel);
+      claimed.Open();
+      while (true) ::pause();
+      return 0;
+    });
+    EXPECT_TRUE(claimed.Pass());
+    EXPECT_THAT(channel.Send("behind"), IsOk());
+  }
+
+  void LetTheWriterDie() {
+    if (receiver != nullptr) return;
+    receiver =
+        std::make_unique<TestChild>([this] { return channel.Receive().value_or("") == "behind" ? 0 : 1; });
+    const ChannelSide& side = ChannelTestPeer::Segment(channel).header->receivers;
+    while (side.bell.word.load() != ChannelSide::kAsleep) ::sched_yield();
+    testing::AwaitState(receiver->pid(), 'S');
+    writer->KillAndWait();
+  }
+
+  Strings channel = *Strings::Create({.capacity = 2, .max_message_bytes = 64});
+  std::unique_ptr<TestChild> writer, receiver;
+};
+
+class ChannelThreeTest : public testing::LeakCheckedTest {};
+
+TEST_F(ChannelThreeTest, SenderThatIsWokenByADeath) {
+  const KillReport report = KillAtEveryInstruction(
+      [] { return std::make_unique<ThreeAtACell>(); },
+      [](ThreeAtACell& three) {
+        // What a process does once in its life is done.
+        ThreeAtACell::Strings own = *ThreeAtACell::Strings::Create({.capacity = 1});
+        EXPECT_THAT(own.Send(""), IsOk());
+        EXPECT_FALSE(own.Send("", absl::Microseconds(1)).ok());
+        KillPointsStartHere();
+        three.channel.Send("more").IgnoreError();
+      },
+      [](ThreeAtACell& three) {
+        if (three.receiver != nullptr) testing::AwaitEnded(three.receiver->pid());
+      },
+      {.max_points = testing::Rounds(400)}, [](ThreeAtACell& three) { three.LetTheWriterDie(); });
+  EXPECT_TRUE(report.completed);
+  std::cout << report.ToString() << "\n";
 }
 
 }  // namespace

@@ -28,6 +28,7 @@
 #define THREADS (SENDERS + RECEIVERS)
 #define SEND 0
 #define RECEIVE 1
+#define CLOSED 2 /* the word that tells of Close: what a sleeper has announced, and both sides' sleep on */
 #define NONE 255
 
 mtype = { EMPTY, WRITING, FULL, READING };
@@ -88,7 +89,12 @@ inline may_die() {
        fi;
 #endif
        if
-       :: pending[me] != NONE -> wake_bell(pending[me])
+       :: pending[me] == SEND || pending[me] == RECEIVE -> wake_bell(pending[me])
+       :: pending[me] == CLOSED -> /* one of them; this one is out of its queue */
+          if
+          :: asleep[SEND] -> asleep[SEND] = false
+          :: else -> asleep[RECEIVE] = false
+          fi
        :: else
        fi;
        pending[me] = NONE;
@@ -195,6 +201,7 @@ inline operation(side) {
         if
         :: outcome == 0 -> break
         :: outcome == 1 ->
+           pending[me] = CLOSED;
            atomic { /* futex_waitv(2) */
              if
              :: bell[side] && state[at] == seen && turn[at] == seen_turn &&
