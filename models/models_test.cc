@@ -83,10 +83,10 @@ const Model kModels[] = {
     {"Semaphore", "models/semaphore.pml", {}},
     {"SemaphoreOfTwo", "models/semaphore.pml", {"-DPERMITS=2", "-DDEATHS=1"}},
     {"ForgetfulSemaphore", "models/semaphore.pml", {"-DFORGETFUL"}, /*is_right=*/false},
-    {"Channel", "models/channel.pml", {"-DSENDS=1"}, true, /*ends_asleep=*/true},
+    {"Channel", "models/channel.pml", {}, true, /*ends_asleep=*/true},
     {"ChannelOfOneCell", "models/channel.pml", {"-DCELLS=1", "-DSENDS=1"}, true, true},
     {"ChannelThatIsFull", "models/channel.pml", {"-DSENDERS=1", "-DSENDS=3"}, true, true},
-    {"ChannelOfOneLife", "models/channel.pml", {"-DSENDS=2", "-DONE_LIFE"}, false, true},
+    {"ChannelOfOneLife", "models/channel.pml", {"-DONE_LIFE"}, false, true},
 };
 
 INSTANTIATE_TEST_SUITE_P(All, ModelsTest, ::testing::ValuesIn(kModels),
