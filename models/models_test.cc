@@ -86,6 +86,13 @@ const Model kModels[] = {
     {"Channel", "models/channel.pml", {}, true, /*ends_asleep=*/true},
     {"ChannelOfOneCell", "models/channel.pml", {"-DCELLS=1", "-DSENDS=1"}, true, true},
     {"ChannelThatIsFull", "models/channel.pml", {"-DSENDERS=1", "-DSENDS=3"}, true, true},
+    {"JobQueue", "models/job_queue.pml", {}, true, true},
+    {"JobQueueOfTwoPublishers",
+     "models/job_queue.pml",
+     {"-DPUBLISHERS=2", "-DJOBS=1", "-DDEATHS=1"},
+     true,
+     true},
+    {"TrustingJobQueue", "models/job_queue.pml", {"-DTRUSTING", "-DPUBLISHERS=2", "-DJOBS=1"}, false, true},
     {"ChannelOfOneLife", "models/channel.pml", {"-DONE_LIFE"}, false, true},
 };
 
