@@ -20,16 +20,11 @@ class FaultRound {
  public:
   struct Control;  // not for the tests
 
-  enum class Afterwards {
-    kUsable,      // the operation succeeds when it is done again
-    kMayBeEnded,  // or says FailedPrecondition or Unavailable: what it works with is at an end
-  };
-
   // Does the operation, which the round's fault meets. Fails the test where the status of a failure does not hold the
-  // name of the errno (of a fault in another process the status need only say that something failed), where a descriptor, process, shared mapping, signal mask or handler is left that was not there
-  // before, or where the operation cannot be done again. What the operation makes it has to destroy as well. Once in a
-  // round.
-  void Try(absl::FunctionRef<absl::Status()> operation, Afterwards afterwards = Afterwards::kUsable);
+  // name of the errno (of a fault in another process it need only say that something failed), where a descriptor,
+  // process, shared mapping, signal mask or handler is left that was not there before, or where the operation does not
+  // succeed when it is done again. What the operation makes it has to destroy as well. Once in a round.
+  void Try(absl::FunctionRef<absl::Status()> operation);
 
  private:
   friend class FaultSweep;
@@ -44,9 +39,8 @@ class FaultRound {
 // then once for each fault. It prepares what the operation needs, calls Try, and may look at what is left.
 //
 // The kernel's own system calls fail: a seccomp filter hands them to a process of the test (seccomp_unotify(2)), which
-// lets all but one go on. The calls of a program that the operation executes do not count.
-// The test has no other threads, and no
-// children; orphans of the operation become its own, and have to end. Prints a line with the figures.
+// lets all but one go on. The calls of a program that the operation executes do not count. The test has no other threads,
+// and no children; orphans of the operation become its own, and have to end. Prints a line with the figures.
 FaultCount SweepFaults(const std::string& name, absl::FunctionRef<void(FaultRound&)> round);
 
 }  // namespace ko::testing
