@@ -1,7 +1,6 @@
 // Workers that share nothing but the broker: each host has mounts, System V objects and a /dev/shm of its own.
 
 #include <sched.h>
-#include <sys/mount.h>
 #include <sys/wait.h>
 
 #include <atomic>
@@ -19,6 +18,7 @@
 #include "ko/testing/gate.h"
 #include "ko/testing/in_child.h"
 #include "ko/testing/leaks.h"
+#include "ko/testing/mount_over.h"
 #include "ko/testing/status_matchers.h"
 
 namespace ko {
@@ -39,11 +39,7 @@ class AmqpHostsTest : public testing::LeakCheckedTest {
 };
 
 // Makes this process the first of a host.
-bool BecomeHost() {
-  return ::unshare(CLONE_NEWNS | CLONE_NEWIPC) == 0 &&
-         ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
-         ::mount("none", "/dev/shm", "tmpfs", 0, nullptr) == 0;
-}
+bool BecomeHost() { return ::unshare(CLONE_NEWIPC) == 0 && testing::MountOver("/dev/shm"); }
 
 TEST_F(AmqpHostsTest, WorkersOnTwoHostsTakeTheirShare) {
   if (!testing::RabbitMqServer::IsInstalled()) GTEST_SKIP() << testing::RabbitMqServer::kNotInstalled;

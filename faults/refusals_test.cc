@@ -22,9 +22,11 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "ko/ko.h"
+#include "ko/process/test_end.h"
 #include "ko/testing/fail_syscall.h"
 #include "ko/testing/in_child.h"
 #include "ko/testing/leaks.h"
+#include "ko/testing/mount_over.h"
 #include "ko/testing/read_all.h"
 #include "ko/testing/unique_name.h"
 
@@ -36,6 +38,7 @@ namespace {
 
 using testing::InChild;
 using testing::InChildResult;
+using testing::MountOver;
 using testing::ResourceSnapshot;
 
 enum Need : unsigned {
@@ -53,17 +56,6 @@ struct Operation {
   unsigned needs;
   absl::Status (*run)();
 };
-
-absl::Status EndOf(absl::StatusOr<Child> child) {
-  if (!child.ok()) return child.status();
-  const absl::StatusOr<ExitStatus> end = child->Wait();
-  return end.ok() ? end->ToStatus() : end.status();
-}
-
-absl::Status EndOf(Process process) {
-  const absl::StatusOr<ExitStatus> end = process.Wait();
-  return end.ok() ? end->ToStatus() : end.status();
-}
 
 template <class Object>
 absl::Status WithName(absl::StatusOr<Object> (*create)(const std::string&)) {
@@ -109,12 +101,13 @@ const Operation kOperations[] = {
     {"ProcessManager::Fork", kDescriptor | kProcess | kAddressSpace,
      [] {
        ProcessManager manager;
-       return EndOf(manager.Fork([](Self&) {}));
+       return EndOf(manager.Fork([](Self&) {}).Wait());
      }},
     {"ProcessManager::Spawn of a command", kDescriptor | kProcess | kAddressSpace,
      [] {
        ProcessManager manager;
-       return EndOf(manager.Spawn(Command{.argv = {"/bin/true"}}, {.when = RestartPolicy::When::kNever}));
+       return EndOf(
+           manager.Spawn(Command{.argv = {"/bin/true"}}, {.when = RestartPolicy::When::kNever}).Wait());
      }},
     {"ProcessPool", kDescriptor | kProcess | kAddressSpace,
      []() -> absl::Status {
@@ -164,11 +157,6 @@ bool LeaveNoProcess() {
   return true;
 }
 
-bool Mount(const char* folder, const char* options, unsigned long flags = 0) {
-  return ::unshare(CLONE_NEWNS) == 0 && ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
-         ::mount("none", folder, "tmpfs", flags, options) == 0;
-}
-
 const Refusal kRefusals[] = {
     {"no descriptor", kDescriptor, [] { return Limit(RLIMIT_NOFILE, 0); }},
     {"no process", kProcess, LeaveNoProcess},
@@ -177,17 +165,17 @@ const Refusal kRefusals[] = {
     {"no file size", kShmFolder | kFileSize, [] { return SoftLimit(RLIMIT_FSIZE, 0); }},
     {"a full /dev/shm", kShmFolder,
      [] {
-       if (!Mount("/dev/shm", "size=4k")) return false;
+       if (!MountOver("/dev/shm", "size=4k")) return false;
        std::ofstream("/dev/shm/filler") << std::string(4096, 'x');
        return true;
      }},
-    {"a read-only /dev/shm", kShmFolder, [] { return Mount("/dev/shm", "", MS_RDONLY); }},
+    {"a read-only /dev/shm", kShmFolder, [] { return MountOver("/dev/shm", "", MS_RDONLY); }},
     {"a read-only working folder", kNothing,
      [] {
        const std::string folder = ::testing::TempDir();
-       return Mount(folder.c_str(), "", MS_RDONLY) && ::chdir(folder.c_str()) == 0;
+       return MountOver(folder.c_str(), "", MS_RDONLY) && ::chdir(folder.c_str()) == 0;
      }},
-    {"no /proc", kProcFolder, [] { return Mount("/proc", ""); }},
+    {"no /proc", kProcFolder, [] { return MountOver("/proc"); }},
 };
 
 class RefusalsTest : public ::testing::TestWithParam<Refusal> {};

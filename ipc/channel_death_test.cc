@@ -1,6 +1,5 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sched.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -14,6 +13,7 @@
 #include "ko/ipc/channel_cell.h"
 #include "ko/ipc/channel_segment.h"
 #include "ko/ipc/channel_test_peer.h"
+#include "ko/ipc/channel_test_writer.h"
 #include "ko/ipc/test_child.h"
 #include "ko/os/robust_list.h"
 #include "ko/testing/gate.h"
@@ -42,29 +42,6 @@ class ChannelDeathTest : public testing::LeakCheckedTest {
  protected:
   static const ChannelSegment& SegmentOf(const ChannelBase& channel) {
     return ChannelTestPeer::Segment(channel);
-  }
-
-  static void AwaitAsleep(const ChannelSide& side, pid_t pid) {
-    while (side.bell.word.load() != ChannelSide::kAsleep ||
-           static_cast<pid_t>(side.turnstile.word.load() & FUTEX_TID_MASK) != pid) {
-      ::sched_yield();
-    }
-    ASSERT_TRUE(AwaitState(pid, 'S'));
-  }
-
-  // A child that sends `messages`, claims the next position as a sender, and waits.
-  static TestChild DiesWriting(Strings& channel, int messages, Gate& ready) {
-    return TestChild([&] {
-      // Becomes a participant.
-      if (!channel.Send("").ok() || !channel.Receive().ok()) return 1;
-      for (int i = 0; i < messages; ++i) {
-        if (!channel.Send("before").ok()) return 1;
-      }
-      ChannelTestPeer::ClaimNextAsSender(channel);
-      ready.Open();
-      ::pause();
-      return 0;
-    });
   }
 };
 

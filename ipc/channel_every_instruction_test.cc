@@ -15,9 +15,9 @@
 
 #include "absl/time/time.h"
 #include "ko/ipc/channel.h"
-#include "ko/ipc/channel_cell.h"
 #include "ko/ipc/channel_segment.h"
 #include "ko/ipc/channel_test_peer.h"
+#include "ko/ipc/channel_test_writer.h"
 #include "ko/ipc/test_child.h"
 #include "ko/os/shared_mapping.h"
 #include "ko/testing/gate.h"
@@ -405,13 +405,7 @@ struct ThreeAtACell {
   using Strings = Channel<std::string>;
   ThreeAtACell() {
     testing::Gate claimed;
-    writer = std::make_unique<TestChild>([&] {
-      if (!channel.Send("").ok() || !channel.Receive().ok()) return 1;  // becomes a participant
-      ChannelTestPeer::ClaimNextAsSender(channel);
-      claimed.Open();
-      while (true) ::pause();
-      return 0;
-    });
+    writer = std::make_unique<TestChild>(DiesWriting(channel, 0, claimed));
     EXPECT_TRUE(claimed.Pass());
     EXPECT_THAT(channel.Send("behind"), IsOk());
   }
@@ -420,9 +414,7 @@ struct ThreeAtACell {
     if (receiver != nullptr) return;
     receiver =
         std::make_unique<TestChild>([this] { return channel.Receive().value_or("") == "behind" ? 0 : 1; });
-    const ChannelSide& side = ChannelTestPeer::Segment(channel).header->receivers;
-    while (side.bell.word.load() != ChannelSide::kAsleep) ::sched_yield();
-    testing::AwaitState(receiver->pid(), 'S');
+    AwaitAsleep(ChannelTestPeer::Segment(channel).header->receivers, receiver->pid());
     writer->KillAndWait();
   }
 

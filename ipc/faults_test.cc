@@ -1,8 +1,6 @@
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -13,7 +11,9 @@
 #include "ko/ipc/job_queue.h"
 #include "ko/ipc/semaphore.h"
 #include "ko/ipc/shared_memory.h"
+#include "ko/ipc/test_child.h"
 #include "ko/testing/fault_sweep.h"
+#include "ko/testing/gate.h"
 #include "ko/testing/leaks.h"
 #include "ko/testing/unique_name.h"
 
@@ -63,15 +63,15 @@ TEST_F(IpcFaultsTest, SemaphoreAndItsName) {
 TEST_F(IpcFaultsTest, SemaphoreIsWaitedFor) {
   const auto count = SweepFaults("Semaphore::Acquire", [](FaultRound& round) {
     Semaphore semaphore = *Semaphore::Create(1);
-    const pid_t holder = ::fork();
-    if (holder == 0) {
-      if (!semaphore.Acquire().ok()) ::_exit(1);
-      ::pause();
-    }
-    while (semaphore.available() > 0) ::usleep(100);
+    testing::Gate acquired;
+    TestChild holder([&] {
+      if (!semaphore.Acquire().ok()) return 1;
+      acquired.Open();
+      return ::pause();
+    });
+    ASSERT_TRUE(acquired.Pass());
     round.Try([&] { return TimedOut(semaphore.Acquire(kMoment)); });
-    ::kill(holder, SIGKILL);
-    ::waitpid(holder, nullptr, 0);
+    holder.KillAndWait();
     EXPECT_TRUE(semaphore.TryAcquire());
   });
   EXPECT_GT(count.injected, 0);

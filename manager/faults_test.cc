@@ -4,6 +4,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "ko/manager/process_manager.h"
+#include "ko/process/test_end.h"
 #include "ko/testing/fault_sweep.h"
 #include "ko/testing/leaks.h"
 
@@ -18,16 +19,13 @@ using testing::SweepFaults;
 
 class ManagerFaultsTest : public testing::LeakCheckedTest {};
 
-absl::Status EndOf(Process process) {
-  const absl::StatusOr<ExitStatus> end = process.Wait(absl::Seconds(20));
-  return end.ok() ? end->ToStatus() : end.status();
-}
+constexpr absl::Duration kLimit = absl::Seconds(20);
 
 TEST_F(ManagerFaultsTest, Fork) {
   const auto count = SweepFaults("ProcessManager::Fork", [](FaultRound& round) {
     round.Try([]() -> absl::Status {
       ProcessManager manager;
-      return EndOf(manager.Fork([](Self&) {}));
+      return EndOf(manager.Fork([](Self&) {}).Wait(kLimit));
     });
   });
   EXPECT_GT(count.injected, 20);
@@ -44,7 +42,7 @@ TEST_F(ManagerFaultsTest, SpawnAndStop) {
             }
           },
           {.when = RestartPolicy::When::kNever}, {.ready = ReadyWhen::kNotified});
-      absl::Status ready = process.WaitReady(absl::Seconds(20));
+      absl::Status ready = process.WaitReady(kLimit);
       absl::Status down = manager.Shutdown();
       return ready.ok() ? down : ready;
     });
@@ -58,7 +56,7 @@ TEST_F(ManagerFaultsTest, SpawnOfACommand) {
       ProcessManager manager;
       Command command = {.argv = {"/bin/echo", "hello"}};
       command.stdout_to = Stdio::Pipe();
-      return EndOf(manager.Spawn(command, {.when = RestartPolicy::When::kNever}));
+      return EndOf(manager.Spawn(command, {.when = RestartPolicy::When::kNever}).Wait(kLimit));
     });
   });
 }
@@ -70,8 +68,7 @@ TEST_F(ManagerFaultsTest, RestartsGoOn) {
       RestartPolicy policy;
       policy.initial_delay = absl::Milliseconds(1);
       // A failed start counts as an attempt and is followed by another one.
-      Process process = manager.Spawn([](Self& self) { return self.attempt() < 3 ? 1 : 0; }, policy);
-      return EndOf(process);
+      return EndOf(manager.Spawn([](Self& self) { return self.attempt() < 3 ? 1 : 0; }, policy).Wait(kLimit));
     });
   });
 }
@@ -84,7 +81,7 @@ TEST_F(ManagerFaultsTest, Pool) {
         while (self.Sleep(absl::InfiniteDuration())) {
         }
       });
-      absl::Status ready = pool.WaitReady(absl::Seconds(20));
+      absl::Status ready = pool.WaitReady(kLimit);
       absl::Status resized = ready.ok() ? pool.Resize(1) : ready;
       absl::Status down = manager.Shutdown();
       return resized.ok() ? down : resized;

@@ -1,6 +1,5 @@
 #include <gtest/gtest.h>
 #include <sched.h>
-#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@
 #include "ko/testing/gate.h"
 #include "ko/testing/in_child.h"
 #include "ko/testing/leaks.h"
+#include "ko/testing/mount_over.h"
 #include "ko/testing/process_state.h"
 #include "ko/testing/read_all.h"
 
@@ -62,11 +62,7 @@ using testing::Gate;
   ::_exit(1);
 }
 
-bool EnterNamespaces() {
-  return ::unshare(CLONE_NEWNS | CLONE_NEWIPC) == 0 &&
-         ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
-         ::mount("none", "/dev/shm", "tmpfs", 0, nullptr) == 0;
-}
+bool EnterNamespaces() { return ::unshare(CLONE_NEWIPC) == 0 && testing::MountOver("/dev/shm"); }
 
 std::string ObjectsLeft() {
   std::string left;

@@ -13,6 +13,7 @@
 #include "ko/manager/process_manager.h"
 #include "ko/manager/test_bodies.h"
 #include "ko/os/deadline.h"
+#include "ko/process/test_end.h"
 #include "ko/testing/leaks.h"
 #include "ko/testing/process_state.h"
 #include "ko/testing/rounds.h"
@@ -35,8 +36,7 @@ class SelfTest : public testing::LeakCheckedTest {
  protected:
   static absl::Status Run(ManagedBody body) {
     ProcessManager manager;
-    absl::StatusOr<ExitStatus> status = manager.Fork(std::move(body)).Wait();
-    return status.ok() ? status->ToStatus() : status.status();
+    return EndOf(manager.Fork(std::move(body)).Wait());
   }
 };
 

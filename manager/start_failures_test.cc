@@ -14,6 +14,7 @@
 #include "ko/manager/process_manager.h"
 #include "ko/manager/test_bodies.h"
 #include "ko/os/unique_fd.h"
+#include "ko/process/test_end.h"
 #include "ko/testing/fail_syscall.h"
 #include "ko/testing/in_child.h"
 #include "ko/testing/leaks.h"
@@ -49,7 +50,7 @@ class StartFailuresTest : public testing::LeakCheckedTest {
     EXPECT_EQ(told, std::vector{ExitStatus::NotStarted(error_number)});
     EXPECT_EQ(manager.size(), 0u);
     EXPECT_EQ(ResourceSnapshot::Take().ChangesSince(before), "");
-    return status.ok() ? status->ToStatus() : status.status();
+    return EndOf(status);
   }
   static void Open(ProcessManager& manager) {
     EXPECT_THAT(manager.Fork([] {}).Wait(), IsOk());

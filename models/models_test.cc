@@ -11,7 +11,6 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
 #include "ko/process/command.h"
 #include "ko/process/exec.h"
 #include "ko/testing/read_all.h"

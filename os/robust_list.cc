@@ -35,7 +35,8 @@ struct ThreadList : RobustThread {
   std::vector<HeldFutex> room;  // where `held` stands
   std::vector<Membership> memberships;
 
-  void MakeRoom() {
+  void MakeRoomForOne() {
+    if (held_count < held_capacity) return;
     room.resize(room.empty() ? 8 : 2 * room.size());
     held = room.data();
     held_capacity = static_cast<uint32_t>(room.size());
@@ -70,18 +71,22 @@ void MarkDied(ThreadList& list, RobustFutex& futex) {
   RetractRobust(*list.head);
 }
 
-bool LinkHeld(ThreadList& list, RobustFutex* futex) {
-  if (futex == nullptr) return true;
-  if (list.held_count == list.held_capacity) list.MakeRoom();
-  return LinkRobustFutex(list, *futex, RobustKind::kPlain);
+// First the words: a node without a holder is nothing to the kernel. Release: as in HoldRobustFutex.
+void LetGo(ThreadList& list, const Membership& membership) {
+  for (RobustFutex* const futex : {membership.futex, membership.twin}) {
+    if (futex == nullptr) continue;
+    futex->word.store(0, std::memory_order_release);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    UnlinkRobustFutex(list, *futex);
+  }
 }
 
-// First the word: a node without a holder is nothing to the kernel. Release: as in HoldRobustFutex.
-void LetGo(ThreadList& list, RobustFutex* futex) {
-  if (futex == nullptr) return;
-  futex->word.store(0, std::memory_order_release);
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  UnlinkRobustFutex(list, *futex);
+bool Link(ThreadList& list, const Membership& membership) {
+  for (RobustFutex* const futex : {membership.futex, membership.twin}) {
+    list.MakeRoomForOne();
+    if (futex != nullptr && !LinkRobustFutex(list, *futex, RobustKind::kPlain)) return false;
+  }
+  return true;
 }
 
 // This thread's list; null until it has held something, and in a child that has not.
@@ -134,7 +139,7 @@ void UnlinkInTheMiddle(RobustThread& thread, RobustFutex& futex) {
 
 absl::Status GetRobustListHead(robust_list_head** head) {
   if (ThreadList* list = FindThreadList()) {
-    if (list->held_count == list->held_capacity) list->MakeRoom();
+    list->MakeRoomForOne();
     *head = list->head;
     return absl::OkStatus();
   }
@@ -155,7 +160,7 @@ absl::Status GetRobustListHead(robust_list_head** head) {
   delete AnyThreadList();
   auto* const list =
       new ThreadList{{ProcessMark(), static_cast<uint32_t>(ThreadId()), found, nullptr, 0, 0}, {}, {}};
-  list->MakeRoom();
+  list->MakeRoomForOne();
   internal::robust_thread = list;
   *head = found;
   return absl::OkStatus();
@@ -168,12 +173,12 @@ absl::Status HoldRobustFutex(RobustFutex& futex, std::shared_ptr<const void> mem
   // What nobody but this list keeps mapped was used by objects that are gone.
   std::erase_if(list.memberships, [&list](const Membership& membership) {
     if (membership.memory.use_count() > 1) return false;
-    LetGo(list, membership.futex);
-    LetGo(list, membership.twin);
+    LetGo(list, membership);
     return true;
   });
   list.memberships.push_back({&futex, twin, std::move(memory)});
-  if (!LinkHeld(list, &futex) || !LinkHeld(list, twin)) {
+  if (!Link(list, list.memberships.back())) {
+    LetGo(list, list.memberships.back());  // the one that may have been linked
     list.memberships.pop_back();
     return absl::InternalError("the thread's robust list has no end");
   }
@@ -190,8 +195,7 @@ void ReleaseRobustFutex(RobustFutex& futex) {
       std::find_if(list->memberships.begin(), list->memberships.end(),
                    [&](const Membership& candidate) { return candidate.futex == &futex; });
   if (membership == list->memberships.end()) return;
-  LetGo(*list, membership->futex);
-  LetGo(*list, membership->twin);
+  LetGo(*list, *membership);
   list->memberships.erase(membership);
 }
 

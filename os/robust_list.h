@@ -137,9 +137,10 @@ inline void UnlinkRobustFutex(RobustThread& thread, RobustFutex& futex) {
 }
 
 // Puts the calling thread's id into a word that stands at 0, and takes it off when the thread ends: by the
-// kernel's hand in whatever way it ends, which wakes one sleeper. A `twin` goes with it, for sleepers of another kind, of
-// whom one is woken as well; the two words change one after the other. `memory` keeps the word mapped meanwhile. Nothing is ever read from
-// the futex's list pointers, so damage to the shared memory cannot spread into this process.
+// kernel's hand in whatever way it ends, which wakes one sleeper. A `twin` goes with it, for sleepers of another
+// kind, of whom one is woken as well; the two words change one after the other. `memory` keeps them mapped
+// meanwhile. Nothing is ever read from the futex's list pointers, so damage to the shared memory cannot spread
+// into this process.
 //
 // Threads: each has its own list.
 // Fork: a child holds nothing.

@@ -1,8 +1,6 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -10,7 +8,6 @@
 #include <csignal>
 #include <cstdlib>
 #include <string>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "ko/os/errno_status.h"
@@ -20,8 +17,10 @@
 #include "ko/process/fork_server.h"
 #include "ko/process/init.h"
 #include "ko/process/listen.h"
+#include "ko/process/notify_listener.h"
 #include "ko/process/output_drain.h"
 #include "ko/process/service_notifier.h"
+#include "ko/process/test_end.h"
 #include "ko/testing/fault_sweep.h"
 #include "ko/testing/leaks.h"
 #include "ko/testing/short_folder.h"
@@ -38,12 +37,6 @@ using testing::SweepFaults;
 
 class ProcessFaultsTest : public testing::LeakCheckedTest {};
 
-absl::Status EndOf(absl::StatusOr<Child> child) {
-  if (!child.ok()) return child.status();
-  const absl::StatusOr<ExitStatus> end = child->Wait();
-  return end.ok() ? end->ToStatus() : end.status();
-}
-
 TEST_F(ProcessFaultsTest, ForkAndWait) {
   const auto count =
       SweepFaults("Fork, Wait", [](FaultRound& round) { round.Try([] { return EndOf(Fork([] {})); }); });
@@ -53,10 +46,7 @@ TEST_F(ProcessFaultsTest, ForkAndWait) {
 TEST_F(ProcessFaultsTest, ForkWhereTheKernelReaps) {
   SweepFaults("Fork behind a gate", [](FaultRound& round) {
     ::signal(SIGCHLD, SIG_IGN);
-    round.Try([] {
-      const absl::StatusOr<Child> child = Fork([] {});
-      return child.status();
-    });
+    round.Try([] { return Fork([] {}).status(); });
   });
 }
 
@@ -115,9 +105,7 @@ TEST_F(ProcessFaultsTest, OutputOfACommand) {
       command.stdout_to = Stdio::Pipe();
       absl::StatusOr<Child> child = Exec(command);
       if (!child.ok()) return child.status();
-      const absl::StatusOr<ExitStatus> end = child->Wait();
-      if (!end.ok()) return end.status();
-      if (!end->ok()) return end->ToStatus();
+      if (absl::Status end = EndOf(child->Wait()); !end.ok()) return end;
       absl::StatusOr<OutputDrain> drain = OutputDrain::Create(child->TakeStdout());
       if (!drain.ok()) return drain.status();
       OutputTail tail(100);
@@ -126,15 +114,6 @@ TEST_F(ProcessFaultsTest, OutputOfACommand) {
       return tail.Text() == "hello\n" ? absl::OkStatus() : absl::DataLossError(tail.Text());
     });
   });
-}
-
-// Until no daemon has the lock of its pid file.
-void AwaitUnlocked(const os::UniqueFd& pid_file) {
-  struct flock lock = {};
-  for (const short type : {F_WRLCK, F_UNLCK}) {
-    lock.l_type = type;
-    EXPECT_EQ(os::RetryEintr([&] { return ::fcntl(pid_file.get(), F_SETLKW, &lock); }), 0);
-  }
 }
 
 int Double(int number) { return 2 * number; }
@@ -151,8 +130,7 @@ TEST_F(ProcessFaultsTest, ForkOfAForkServer) {
     round.Try([] {
       absl::StatusOr<ForkServer> server = ForkServer::Start({.spares = 0});
       if (!server.ok()) return server.status();
-      absl::StatusOr<Child> child = server->Fork<Double>(0);
-      return EndOf(std::move(child));
+      return EndOf(server->Fork<Double>(0));
     });
   });
   EXPECT_GT(count.injected, 30);
@@ -166,6 +144,15 @@ TEST_F(ProcessFaultsTest, Spares) {
       return EndOf(server->Fork<Double>(0));
     });
   });
+}
+
+// Until no daemon has the lock of its pid file.
+void AwaitUnlocked(const os::UniqueFd& pid_file) {
+  struct flock lock = {};
+  for (const short type : {F_WRLCK, F_UNLCK}) {
+    lock.l_type = type;
+    EXPECT_EQ(os::RetryEintr([&] { return ::fcntl(pid_file.get(), F_SETLKW, &lock); }), 0);
+  }
 }
 
 // The launching command, a child here, exits with 0 when the daemon says that it is ready.
@@ -182,8 +169,7 @@ TEST_F(ProcessFaultsTest, Daemonize) {
         ::_exit(launch.ok() && launch->Ready().ok() ? 0 : 1);
       }
       int status = 0;
-      while (::waitpid(launcher, &status, 0) < 0) {
-      }
+      os::RetryEintr([&] { return ::waitpid(launcher, &status, 0); });
       AwaitUnlocked(pid_file);
       if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return absl::OkStatus();
       return absl::AbortedError(absl::StrCat("the launching command ended with ", status));
@@ -203,13 +189,9 @@ TEST_F(ProcessFaultsTest, Listen) {
 
 TEST_F(ProcessFaultsTest, Notifier) {
   SweepFaults("ServiceNotifier", [](FaultRound& round) {
-    const testing::ShortFolder folder;
-    const std::string path = folder.File("notify");
-    const os::UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = {}};
-    path.copy(address.sun_path, sizeof(address.sun_path) - 1);
-    ASSERT_EQ(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-    ::setenv("NOTIFY_SOCKET", path.c_str(), 1);
+    const absl::StatusOr<NotifyListener> listener = NotifyListener::Create();
+    ASSERT_TRUE(listener.ok());
+    ::setenv("NOTIFY_SOCKET", listener->address().c_str(), 1);
     round.Try([] {
       absl::StatusOr<ServiceNotifier> notifier =
           ServiceNotifier::FromEnvironment(ServiceNotifier::Environment::kKeep);
@@ -219,12 +201,7 @@ TEST_F(ProcessFaultsTest, Notifier) {
 }
 
 TEST_F(ProcessFaultsTest, Init) {
-  SweepFaults("RunAsInit", [](FaultRound& round) {
-    round.Try([] {
-      const absl::StatusOr<ExitStatus> end = RunAsInit([] {});
-      return end.ok() ? end->ToStatus() : end.status();
-    });
-  });
+  SweepFaults("RunAsInit", [](FaultRound& round) { round.Try([] { return EndOf(RunAsInit([] {})); }); });
 }
 
 }  // namespace

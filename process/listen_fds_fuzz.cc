@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "ko/os/errno_status.h"
 
 namespace {
 
@@ -42,7 +43,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Look(lines);
     ::_exit(0);
   }
+  if (child < 0) std::abort();
   int status = 0;
-  if (child < 0 || ::waitpid(child, &status, 0) != child || status != 0) std::abort();
+  // Again where the fuzzer's timer interrupts.
+  if (ko::os::RetryEintr([&] { return ::waitpid(child, &status, 0); }) != child || status != 0) std::abort();
   return 0;
 }

@@ -2,8 +2,6 @@
 
 #include <linux/capability.h>
 #include <linux/seccomp.h>
-#include <sched.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -23,6 +21,7 @@
 #include "gtest/gtest.h"
 #include "ko/testing/fail_syscall.h"
 #include "ko/testing/in_child.h"
+#include "ko/testing/mount_over.h"
 #include "ko/testing/read_all.h"
 #include "ko/testing/status_matchers.h"
 
@@ -301,10 +300,7 @@ TEST(ProcessTitleTest, WithoutMemoryTheOldTitleStays) {
 
 TEST(ProcessTitleTest, WithoutProcThereIsAClearError) {
   const auto child = InChild([]() -> std::string {
-    if (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
-        ::mount("none", "/proc", "tmpfs", 0, nullptr) != 0) {
-      return "mount namespaces are not to be had";
-    }
+    if (!testing::MountOver("/proc")) return "mount namespaces are not to be had";
     EXPECT_FALSE(IsProcessTitleSupported());
     EXPECT_THAT(SetProcessTitle("title"),
                 StatusIs(absl::StatusCode::kNotFound, HasSubstr("/proc/self/stat")));

@@ -5,7 +5,6 @@
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -30,6 +29,7 @@
 #include "absl/time/time.h"
 #include "ko/os/deadline.h"
 #include "ko/os/pidfd.h"
+#include "ko/os/shared_mapping.h"
 #include "ko/os/unique_fd.h"
 #include "ko/testing/in_child.h"
 #include "ko/testing/leaks.h"
@@ -77,13 +77,6 @@ bool CanMeet(const Call& call, int error_number) {
   return error_number != EPIPE || call.on == Call::On::kPipe;
 }
 
-std::string NameOf(int number) {
-  for (const SyscallName& name : FallibleSyscalls()) {
-    if (name.number == number) return std::string(name.name);
-  }
-  return absl::StrCat("system call ", number);
-}
-
 }  // namespace
 
 // Shared by the test, the round's process and the one that answers.
@@ -109,8 +102,8 @@ class Answerer {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != test) ::_exit(1);
     while (control_.listener.load() < 0) ::usleep(100);
-    const int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, control_.subject.load(), 0));
-    listener_ = static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd, control_.listener.load(), 0));
+    const os::UniqueFd subject = os::OpenPidfd(control_.subject.load());
+    listener_ = static_cast<int>(::syscall(SYS_pidfd_getfd, subject.get(), control_.listener.load(), 0));
     if (listener_ < 0) {
       std::perror("SweepFaults: pidfd_getfd");
       ::_exit(1);
@@ -151,9 +144,7 @@ class Answerer {
   }
 
   // What the operation executes has faults of its own.
-  static bool IsOfThisProgram(uint32_t pid) {
-    return LinkOf(absl::StrCat("/proc/", pid, "/exe")) == LinkOf("/proc/self/exe");
-  }
+  bool IsOfThisProgram(uint32_t pid) const { return LinkOf(absl::StrCat("/proc/", pid, "/exe")) == program_; }
 
   Call CallOf(const seccomp_notif& asked) {
     const auto [place, is_new] = processes_.emplace(asked.pid, static_cast<int>(processes_.size()));
@@ -172,6 +163,7 @@ class Answerer {
   }
 
   FaultRound::Control& control_;
+  const std::string program_ = LinkOf("/proc/self/exe");
   int listener_ = -1;
   std::map<uint32_t, int> processes_;
   std::map<std::pair<int, int>, int> occurrences_;
@@ -179,12 +171,8 @@ class Answerer {
 
 // Hands each call that can fail to the answerer from now on.
 void AskAboutEachCall(FaultRound::Control& control) {
-  std::vector<int> numbers;
-  for (const SyscallName& name : FallibleSyscalls()) numbers.push_back(name.number);
-  std::ranges::sort(numbers);
-  numbers.erase(std::ranges::unique(numbers).begin(), numbers.end());
   std::vector<sock_filter> checks;
-  for (const int number : numbers) {
+  for (const int number : FallibleSyscalls()) {
     checks.push_back(UnlessEqualSkip(static_cast<uint32_t>(number), 1));
     checks.push_back(Return(SECCOMP_RET_USER_NOTIF));
   }
@@ -226,18 +214,7 @@ void FaultRound::Try(absl::FunctionRef<absl::Status()> operation) {
 
 class FaultSweep {
  public:
-  explicit FaultSweep(absl::FunctionRef<void(FaultRound&)> round) : round_(round) {
-    void* page = ::mmap(nullptr, sizeof(FaultRound::Control), PROT_READ | PROT_WRITE,
-                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (page == MAP_FAILED) {
-      std::perror("SweepFaults: mmap");
-      std::abort();
-    }
-    control_ = static_cast<FaultRound::Control*>(page);
-  }
-  ~FaultSweep() { ::munmap(control_, sizeof(FaultRound::Control)); }
-  FaultSweep(const FaultSweep&) = delete;
-  FaultSweep& operator=(const FaultSweep&) = delete;
+  explicit FaultSweep(absl::FunctionRef<void(FaultRound&)> round) : round_(round) {}
 
   FaultCount Run() {
     const std::string outcome = RunRound({}, 0);
@@ -251,7 +228,7 @@ class FaultSweep {
     for (const Call& call : calls) {
       for (const int error_number : SyscallErrors(call.number, call.arguments)) {
         if (!CanMeet(call, error_number)) continue;
-        SCOPED_TRACE(absl::StrCat("call ", call.occurrence, " of ", NameOf(call.number), " by process ",
+        SCOPED_TRACE(absl::StrCat("call ", call.occurrence, " of ", SyscallName(call.number), " by process ",
                                   call.process, " fails with ", ::strerrorname_np(error_number)));
         Add(RunRound(call, error_number), count);
       }
@@ -306,7 +283,8 @@ class FaultSweep {
   }
 
   absl::FunctionRef<void(FaultRound&)> round_;
-  FaultRound::Control* control_;
+  const os::SharedMapping memory_ = *os::SharedMapping::Create(sizeof(FaultRound::Control));
+  FaultRound::Control* const control_ = static_cast<FaultRound::Control*>(memory_.data());
 };
 
 FaultCount SweepFaults(const std::string& name, absl::FunctionRef<void(FaultRound&)> round) {

@@ -29,7 +29,8 @@ struct Operation {
 };
 
 struct Entry {
-  SyscallName syscall;
+  int number;
+  std::string_view name;
   Errors errors;
   std::optional<Operation> only = std::nullopt;
 };
@@ -40,8 +41,9 @@ constexpr auto& kInterrupted = kList<EINTR>;
 constexpr auto& kNoRight = kList<EPERM>;
 constexpr uint32_t kFutexCommand = static_cast<uint32_t>(FUTEX_CMD_MASK);
 
-#define KO_SYSCALL(name) {SYS_##name, #name}
+#define KO_SYSCALL(name) SYS_##name, #name
 
+// Those of one call stand together.
 const Entry kEntries[] = {
     // Descriptors.
     {KO_SYSCALL(openat), kList<EACCES, EINTR, EMFILE, ENFILE, ENOENT, ENOMEM, ENOSPC, EROFS, EPERM>},
@@ -138,20 +140,24 @@ const Entry kEntries[] = {
 #undef KO_SYSCALL
 
 bool Matches(const Entry& entry, int number, const uint64_t (&arguments)[6]) {
-  if (entry.syscall.number != number) return false;
+  if (entry.number != number) return false;
   return !entry.only.has_value() ||
          (static_cast<uint32_t>(arguments[entry.only->argument]) & entry.only->mask) == entry.only->value;
 }
 
 }  // namespace
 
-std::span<const SyscallName> FallibleSyscalls() {
-  static const auto* const names = [] {
-    auto* result = new std::array<SyscallName, std::size(kEntries)>();
-    std::ranges::transform(kEntries, result->begin(), [](const Entry& entry) { return entry.syscall; });
-    return result;
-  }();
-  return *names;
+std::vector<int> FallibleSyscalls() {
+  std::vector<int> numbers;
+  for (const Entry& entry : kEntries) {
+    if (numbers.empty() || numbers.back() != entry.number) numbers.push_back(entry.number);
+  }
+  return numbers;
+}
+
+std::string_view SyscallName(int number) {
+  const auto* const entry = std::ranges::find(kEntries, number, &Entry::number);
+  return entry != std::end(kEntries) ? entry->name : "a system call that is not listed";
 }
 
 std::span<const int> SyscallErrors(int number, const uint64_t (&arguments)[6]) {

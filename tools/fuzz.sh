@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# fuzz.sh [SECONDS] [BAZEL OPTION...]: every fuzz target under libFuzzer for SECONDS (60), five at a time for each processor. What one finds is kept in fuzz/TARGET, to be put into that target's fuzz_corpus. Prints a line
-# for each, with its executions.
+# fuzz.sh [SECONDS] [BAZEL OPTION...]: every fuzz target under libFuzzer for SECONDS (60), five at a time for each processor.
+# What one finds is kept in fuzz/TARGET, to be put into that target's fuzz_corpus. Prints a line for each, with its executions.
 set -euo pipefail
 checkout=$(CDPATH='' cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd -P)
 cd "$checkout"

@@ -10,8 +10,8 @@
 #include "absl/time/time.h"
 #include "demos/host/flag_set.h"
 
-// A command line of any bytes, an argument a line: flags that have been set, or an error that names one of the arguments; and
-// what the help shows as a flag's value sets the flag to that value again.
+// A command line of any bytes, an argument a line: flags that have been set, or an InvalidArgument that says something; and a
+// number and a boolean are set again by their own text.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string text(reinterpret_cast<const char*>(data), size);
   std::vector<std::string> arguments = absl::StrSplit(text, '\n', absl::SkipEmpty());
