@@ -1,11 +1,15 @@
 // The server end to end: the real program, real clients, real signals.
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -16,6 +20,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "ko/ko.h"
+#include "ko/os/unique_fd.h"
 #include "ko/testing/leaks.h"
 #include "ko/testing/process_state.h"
 #include "ko/testing/read_all.h"
@@ -64,6 +69,34 @@ class PreforkHttpTest : public testing::LeakCheckedTest {
     absl::StatusOr<Child> curl = Exec({.argv = std::move(args), .stdout_to = Stdio::File(path)});
     EXPECT_TRUE(curl.ok() && curl->Wait()->ok()) << curl.status();
     return testing::ReadFile(path);
+  }
+
+  static std::vector<os::UniqueFd> Connect(std::string_view url, int count) {
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int port = 0;
+    EXPECT_TRUE(absl::SimpleAtoi(url.substr(url.rfind(':') + 1), &port));
+    address.sin_port = htons(static_cast<uint16_t>(port));
+    std::vector<os::UniqueFd> sockets;
+    for (int i = 0; i < count; ++i) {
+      const int fd = sockets.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)).get();
+      EXPECT_EQ(::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    }
+    return sockets;
+  }
+  // The answer, to the end of the file that is asked for.
+  static std::string Ask(int socket) {
+    constexpr std::string_view kRequest = "GET /a%20file.txt HTTP/1.1\r\nHost: a\r\n\r\n";
+    ::send(socket, kRequest.data(), kRequest.size(), MSG_NOSIGNAL);
+    std::string answer;
+    char room[1024];
+    while (!absl::EndsWith(answer, "\r\n\r\nsome text\n")) {
+      const ssize_t size = ::recv(socket, room, sizeof room, 0);
+      if (size <= 0) break;
+      answer.append(room, static_cast<size_t>(size));
+    }
+    return answer;
   }
 
   static std::string Title(int slot) { return absl::StrCat("prefork_http: worker ", slot); }
@@ -157,6 +190,24 @@ TEST_F(PreforkHttpTest, RollOutsAndResizesUnderLoadFailNoRequest) {
   EXPECT_THAT(figures, Not(HasSubstr("Socket errors")));
   EXPECT_THAT(figures, Not(HasSubstr("Non-2xx")));
   End(demo);
+}
+
+TEST_F(PreforkHttpTest, SigtermUnderLoadAnswersWhatItsConnectionsAsk) {
+  RunningDemo demo(Args());
+  std::vector<os::UniqueFd> clients = Connect(Url(demo), 8);
+  int answers = 0;
+  for (int round = 0; !clients.empty(); ++round) {
+    if (round == 20) ::kill(demo.pid(), SIGTERM);
+    std::erase_if(clients, [&](const os::UniqueFd& client) {
+      const std::string answer = Ask(client.get());
+      EXPECT_THAT(answer, HasSubstr(" 200 OK\r\n")) << "after " << answers << " answers";
+      ++answers;
+      return !absl::StrContains(answer, "\r\nConnection: keep-alive\r\n");
+    });
+  }
+  EXPECT_GE(answers, 8 * 21);
+  const RunningDemo::Result result = demo.Finish();
+  EXPECT_TRUE(result.status.ok()) << result.status << result.err;
 }
 
 TEST_F(PreforkHttpTest, AnotherWorkerTakesTheSlotOfAKilledOne) {

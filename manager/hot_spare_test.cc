@@ -7,6 +7,7 @@
 #include <csignal>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
@@ -34,6 +35,15 @@ RestartPolicy WithSpare() {
   RestartPolicy policy = AtOnce();
   policy.hot_spare = true;
   return policy;
+}
+
+std::vector<pid_t> Children() {
+  std::vector<pid_t> pids;
+  const std::string children = testing::ReadFile("/proc/thread-self/children");
+  for (const std::string_view pid : absl::StrSplit(children, ' ', absl::SkipWhitespace())) {
+    EXPECT_TRUE(absl::SimpleAtoi(pid, &pids.emplace_back()));
+  }
+  return pids;
 }
 
 TEST_F(HotSpareTest, ReplacementHasTheNextNumberAndTheSharedMemory) {
@@ -134,6 +144,23 @@ TEST_F(HotSpareTest, ManagersDeathTakesTheSpareAlong) {
   }
 }
 
+TEST_F(HotSpareTest, SigtermBeforeItsTurnIsHeardInItsTurn) {
+  ProcessManager manager;
+  Process process = manager.Spawn(ServeUntilShutdown, WithSpare());
+  ASSERT_THAT(process.WaitReady(), IsOk());
+  const pid_t first = process.pid();
+  for (const pid_t pid : Children()) {
+    if (pid != first) ::kill(pid, SIGTERM);
+  }
+  std::vector<ExitStatus> ends;
+  process.OnExit([&](const ExitStatus& status) { ends.push_back(status); });
+  ASSERT_EQ(::kill(first, SIGKILL), 0);
+  while (ends.size() < 2) ASSERT_THAT(manager.Dispatch(absl::Seconds(30)), IsOk());
+  EXPECT_EQ(ends[0], ExitStatus::Signaled(SIGKILL));
+  EXPECT_EQ(ends[1], ExitStatus::Exited(kSawShutdown));
+  EXPECT_THAT(process.Stop(), IsOk());
+}
+
 TEST_F(HotSpareTest, AllKilledFromOutsideComeBack) {
   ProcessManager manager;
   Process process = manager.Spawn(ServeUntilShutdown, WithSpare());
@@ -143,12 +170,7 @@ TEST_F(HotSpareTest, AllKilledFromOutsideComeBack) {
     }
     ASSERT_TRUE(process.IsReady());
     const int restarts = process.restarts();
-    const std::string children = testing::ReadFile("/proc/thread-self/children");
-    for (const std::string_view pid : absl::StrSplit(children, ' ', absl::SkipWhitespace())) {
-      int number = 0;
-      ASSERT_TRUE(absl::SimpleAtoi(pid, &number));
-      ::kill(number, SIGKILL);
-    }
+    for (const pid_t pid : Children()) ::kill(pid, SIGKILL);
     while (process.restarts() == restarts) ASSERT_THAT(manager.Dispatch(absl::Seconds(30)), IsOk());
   }
   EXPECT_THAT(process.Stop(), IsOk());

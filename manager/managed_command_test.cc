@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdio>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -219,6 +220,22 @@ TEST_F(ManagedCommandTest, ExitEventTellsPidTimeAndUsage) {
   EXPECT_GT(exit->usage.user_time + exit->usage.system_time, absl::ZeroDuration());
   EXPECT_GT(exit->usage.max_rss_bytes, 0);
   EXPECT_FALSE(exit->oom_killed);
+}
+
+TEST_F(ManagedCommandTest, EventStreamTellsTheSameOfItsEnd) {
+  ProcessManager manager;
+  std::optional<ProcessEvent> told;
+  manager.OnEvent([&](const ProcessEvent& event) {
+    if (event.kind == ProcessEvent::Kind::kExited) told = event;
+  });
+  Process process = manager.Spawn(Shell("echo one; echo two; exit 3"), kOnce);
+  EXPECT_THAT(process.Wait(), IsOk());
+  ASSERT_TRUE(told.has_value() && told->exit.has_value());
+  EXPECT_EQ(told->pid, told->exit->pid);
+  EXPECT_EQ(told->attempt, 1);
+  EXPECT_THAT(told->exit->last_lines, ElementsAre("one", "two"));
+  EXPECT_GT(told->exit->usage.max_rss_bytes, 0);
+  EXPECT_THAT(told->ToString(), HasSubstr("exited with code 3; last output: | one | two"));
 }
 
 TEST_F(ManagedCommandTest, BodiesHaveExitEventsToo) {

@@ -51,11 +51,15 @@ void PoolRecord::RollNext() {
   const int slots = std::min(rolling->slots, static_cast<int>(workers.size()));
   while (next_slot < slots && !runs(next_slot)) ++next_slot;
   if (next_slot >= slots) return EndRollOut(absl::OkStatus());
-  const std::shared_ptr<ProcessRecord> worker = workers[next_slot++];
+  const int slot = next_slot++;
+  const std::shared_ptr<ProcessRecord> worker = workers[slot];
+  const auto is_resized_away = [this, slot, worker = worker.get()] {
+    return slot >= static_cast<int>(workers.size()) || workers[slot].get() != worker;
+  };
   keeper->Replace(worker, roll_options.observe, "replaced by a rolling restart",
-                  [pool = shared_from_this()](const absl::Status& replaced) {
-                    if (!replaced.ok()) return pool->EndRollOut(replaced);
-                    ++pool->rolling->replaced;
+                  [pool = shared_from_this(), is_resized_away](const absl::Status& replaced) {
+                    if (!replaced.ok() && !is_resized_away()) return pool->EndRollOut(replaced);
+                    if (replaced.ok()) ++pool->rolling->replaced;
                     pool->RollNext();
                   });
 }

@@ -116,5 +116,26 @@ TEST_F(RecyclingTest, ReplacementThatFailsLeavesTheOldOneAndIsTriedAgain) {
   EXPECT_THAT(process.Stop(), IsOk());
 }
 
+TEST_F(RecyclingTest, ReplacementThatAlwaysFailsIsNotTriedWithoutAPause) {
+  RestartPolicy policy = AtOnce();
+  policy.max_delay = absl::ZeroDuration();
+  ProcessManager manager;
+  Process process = manager.Spawn(
+      [](Self& self) {
+        if (self.attempt() > 1) ::_exit(7);
+        self.NotifyReady();
+        self.EndTask();
+        while (!self.ShouldShutdown()) self.Sleep(absl::InfiniteDuration());
+      },
+      policy, With({.max_tasks = 1}));
+  std::vector<absl::Duration> starts;
+  manager.OnEvent([&](const ProcessEvent& event) {
+    if (event.kind == ProcessEvent::Kind::kStarted) starts.push_back(event.monotonic);
+  });
+  while (starts.size() < 4) ASSERT_THAT(manager.Dispatch(absl::Seconds(30)), IsOk());
+  EXPECT_GE(starts[3] - starts[0], absl::Milliseconds(200));
+  EXPECT_THAT(process.Stop(), IsOk());
+}
+
 }  // namespace
 }  // namespace ko

@@ -245,6 +245,21 @@ TEST_F(RollingRestartTest, SlotsAddedInTheMiddleAreNotReplaced) {
   EXPECT_THAT(pool.Stop(), IsOk());
 }
 
+TEST_F(RollingRestartTest, SlotTakenAwayWhileItIsReplacedEndsNothing) {
+  ProcessManager manager;
+  WorkerPool pool = manager.SpawnPool(3, ServeUntilShutdown, AtOnce(), kTellsReady);
+  ASSERT_THAT(pool.WaitReady(), IsOk());
+  // The new worker of the second slot is under observation when its slot goes.
+  pool.worker(1).OnReady([&] { EXPECT_THAT(pool.Resize(1), IsOk()); });
+  absl::StatusOr<RollOut> outcome = pool.RollingRestart({.observe = absl::Milliseconds(100)});
+  ASSERT_THAT(outcome, IsOk());
+  EXPECT_THAT(outcome->status, IsOk());
+  EXPECT_EQ(outcome->replaced, 1);
+  EXPECT_EQ(outcome->slots, 3);
+  EXPECT_EQ(pool.worker(0).restarts(), 1);
+  EXPECT_THAT(pool.Stop(), IsOk());
+}
+
 TEST_F(RollingRestartTest, HandlerMayDestroyTheManager) {
   auto manager = std::make_unique<ProcessManager>();
   WorkerPool pool = manager->SpawnPool(2, ServeUntilShutdown, AtOnce(), kTellsReady);

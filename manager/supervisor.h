@@ -167,7 +167,7 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
   void OnAttemptEnd(const RecordPtr& record, Attempt& attempt, ExitStatus status);
   void OnCurrentEnd(const RecordPtr& record, ExitEvent exit, bool to_restart);
   void FailStart(const RecordPtr& record, ExitStatus status);
-  void TellFailedStart(const ProcessRecord& record, const ExitEvent& exit);
+  void TellExited(const ProcessRecord& record, const ExitEvent& exit);
   ExitEvent Reap(ProcessRecord& record, Attempt& attempt, ExitStatus status);
   void KeepExit(const RecordPtr& record, const ExitEvent& exit);
   bool TakeOomKill(const ExitStatus& status);

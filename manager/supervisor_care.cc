@@ -18,6 +18,9 @@ namespace {
 
 using Role = Attempt::Role;
 
+// Between two tries to replace one that is well: where the policy's delays are none, it would be a fork after the other.
+constexpr absl::Duration kLeastRecyclePause = absl::Milliseconds(100);
+
 // It may be a zombie that has not been noticed yet.
 bool HasEnded(const Attempt& attempt) {
   return os::AwaitEnd(attempt.child.pidfd(), os::Deadline::After(absl::ZeroDuration())).value_or(false);
@@ -241,7 +244,7 @@ void Supervisor::RecycleNow(const RecordPtr& record, Recycle why) {
   });
 }
 
-// The new one was not well: the old one goes on, and the policy's largest delay is what a further try waits.
+// The new one was not well: the old one goes on, and a further try waits for the policy's largest delay.
 void Supervisor::RecycleLater(const RecordPtr& record) {
   const std::weak_ptr<ProcessRecord> weak = record;
   record->recycle_timer = std::make_unique<TimerQueue::Timer>(timers_, [this, weak] {
@@ -251,7 +254,7 @@ void Supervisor::RecycleLater(const RecordPtr& record) {
     current->recycling = false;
     Check(record, *current);
   });
-  record->recycle_timer->Set(os::MonotonicNow() + record->spec.restart->max_delay);
+  record->recycle_timer->Set(os::MonotonicNow() + std::max(record->spec.restart->max_delay, kLeastRecyclePause));
 }
 
 // --- replacing --------------------------------------------------------------------------------------------------------
@@ -275,7 +278,7 @@ void Supervisor::Replace(const RecordPtr& record, absl::Duration observe, std::s
   record->replacement->done = std::move(done);
   if (std::optional<ExitStatus> failed = StartAttempt(record, Role::kSuccessor)) {
     ExitEvent exit{.status = *failed, .attempt = record->attempt};
-    TellFailedStart(*record, exit);
+    TellExited(*record, exit);
     announcements_.TellExit(record, std::move(exit), /*is_last=*/false);
     FinishReplacement(record, absl::AbortedError(absl::StrCat(record->name(), ": ", failed->ToString())));
   } else if (record->spec.options.ready == ReadyWhen::kStarted) {

@@ -26,12 +26,8 @@ void Supervisor::OnAttemptEnd(const RecordPtr& record, Attempt& attempt, ExitSta
   NoticeReady(record, attempt);  // it may have been ready, and gone, since the last look
   const Role role = attempt.role;
   const bool to_restart = attempt.to_restart;
-  Tell(*record, &attempt, ProcessEvent::Kind::kExited, [&](ProcessEvent& event) {
-    event.exit = ExitEvent{.status = status, .attempt = attempt.number, .pid = attempt.pid()};
-    event.exit->run_time = event.monotonic - attempt.started_at;
-    event.reason = attempt.reason;
-  });
   ExitEvent exit = Reap(*record, attempt, std::move(status));
+  TellExited(*record, exit);
   // The end of one that has not taken over, or has been taken over from, is not the process's.
   if (role == Role::kCurrent || !record->exit.has_value()) KeepExit(record, exit);
   if (role == Role::kCurrent && !record->finishing) return OnCurrentEnd(record, std::move(exit), to_restart);
@@ -56,14 +52,16 @@ void Supervisor::OnAttemptEnd(const RecordPtr& record, Attempt& attempt, ExitSta
 // An attempt that never was.
 void Supervisor::FailStart(const RecordPtr& record, ExitStatus status) {
   ExitEvent exit{.status = std::move(status), .attempt = record->attempt};
-  TellFailedStart(*record, exit);
+  TellExited(*record, exit);
   KeepExit(record, exit);
   OnCurrentEnd(record, std::move(exit), /*to_restart=*/false);
 }
 
-void Supervisor::TellFailedStart(const ProcessRecord& record, const ExitEvent& exit) {
+void Supervisor::TellExited(const ProcessRecord& record, const ExitEvent& exit) {
   Tell(record, nullptr, ProcessEvent::Kind::kExited, [&](ProcessEvent& event) {
+    event.pid = exit.pid;
     event.attempt = exit.attempt;
+    event.reason = exit.reason;
     event.exit = exit;
   });
 }

@@ -21,7 +21,8 @@ struct ConnectionLimits {
 };
 
 // One client's connection: reads request heads, answers them with the files under a folder, never waits. It is closed in the
-// order that loses no answer: the server's side is shut down, the client's is read to its end, and then it is closed.
+// order that loses no answer: the server's side is shut down, the client's is read to its end, and then it is closed. One that
+// is closed while it is idle may have a request under way to it, which its client sends again elsewhere (RFC 9112, 9.3.1).
 //
 // Threads: one. Fork: no use in a child. Signals: SIGPIPE is to be ignored. Crash: the kernel closes it.
 // Errors: what goes wrong is the client's answer or the connection's end.

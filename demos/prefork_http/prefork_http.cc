@@ -93,11 +93,15 @@ int PreforkHttp::Run() {
                          .ready = ko::ReadyWhen::kNotified,
                          .stop = ko::StopPlan{.steps = {{SIGTERM, 2 * limits_.linger + absl::Seconds(30)}}}});
   if (absl::Status obeys = pool.ObeySignals({.observe = observe_}); !obeys.ok()) return Complain(obeys);
-  if (absl::Status ready = pool.WaitReady(); !ready.ok() && !manager.IsShuttingDown()) return Complain(ready);
-  // Who sees the title may send the signals.
-  manager.SetProcessTitle(absl::StrCat("prefork_http: master ", address)).IgnoreError();
-  absl::PrintF("serving %s at http://%s/\n", root_, address);
-  std::fflush(stdout);
+  const absl::Status ready = pool.WaitReady();
+  if (ready.ok()) {
+    // Who sees the title may send the signals.
+    manager.SetProcessTitle(absl::StrCat("prefork_http: master ", address)).IgnoreError();
+    absl::PrintF("serving %s at http://%s/\n", root_, address);
+    std::fflush(stdout);
+  } else if (!manager.IsShuttingDown()) {
+    return Complain(ready);
+  }
   if (absl::Status ended = manager.Wait(); !ended.ok()) return Complain(ended);
   return 0;
 }

@@ -20,6 +20,15 @@ bool IsToken(std::string_view text) {
   return !text.empty();
 }
 
+// RFC 9110 and 5789 know it: to be refused for a file (405), not as unknown (501).
+bool IsKnownMethod(std::string_view method) {
+  for (const std::string_view known :
+       {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}) {
+    if (method == known) return true;
+  }
+  return false;
+}
+
 bool HasControl(std::string_view text) {
   for (const char c : text) {
     if (absl::ascii_iscntrl(c) && c != '\t') return true;
@@ -112,6 +121,7 @@ ParsedHead ParseRequestHead(std::string_view input) {
     }
   }
   if (hosts > 1 || (is_1_1 && hosts == 0)) return Bad(400);
+  if (!IsKnownMethod(words[0])) return Bad(501);
   if (words[0] != "GET" && words[0] != "HEAD") return Bad(405);
   if (has_body) return Bad(400);
   std::optional<std::string> path = PathOf(words[1]);

@@ -69,7 +69,9 @@ TEST(RequestHeadTest, BadLinesHaveTheirStatus) {
                 {"GET / HTTP/2.0", 505},
                 {"POST / HTTP/1.1", 405},
                 {"OPTIONS * HTTP/1.1", 405},
-                {"get / HTTP/1.1", 405}};
+                {"PATCH / HTTP/1.1", 405},
+                {"BREW / HTTP/1.1", 501},
+                {"get / HTTP/1.1", 501}};
   for (const auto& [line, status] : kCases) EXPECT_EQ(Parse(line).status, status) << line;
 }
 
