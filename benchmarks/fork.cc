@@ -202,7 +202,7 @@ int main(int argc, char** argv) {
   if (page == MAP_FAILED) return 1;
   body_began = new (page) std::atomic<int64_t>(0);
   // Early: before there is any ballast.
-  const ko::ForkServer server = StartServer(1), cold_server = StartServer(0);
+  const ko::ForkServer server = StartServer(4), cold_server = StartServer(0);
 
   RegisterWait("raw_fork", RawFork);
   RegisterWait("ko", Ko);

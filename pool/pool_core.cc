@@ -1,6 +1,7 @@
 #include "ko/pool/pool_core.h"
 
 #include <linux/futex.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -114,6 +115,7 @@ absl::StatusOr<std::shared_ptr<PoolCore>> PoolCore::Create(PoolOptions options) 
   ForkOptions fork_options;
   fork_options.allow_threads = options.allow_threads;
   fork_options.setup = [] {
+    ::prctl(PR_SET_NAME, "ko-pool");
     os::LeaveTerminalInterruptsToParent();
     return absl::OkStatus();
   };

@@ -64,7 +64,7 @@ struct MapOptions {
   // end the wait for room in a pool that others have filled.
   Interrupt interrupt = {};
 
-  // Called in the caller's thread whenever some elements are done.
+  // Called in the caller's thread whenever a chunk is done: every few milliseconds where the pool chooses their size.
   absl::AnyInvocable<void(const MapProgress&)> progress = nullptr;
 };
 

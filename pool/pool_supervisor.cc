@@ -1,5 +1,7 @@
 #include "ko/pool/pool_supervisor.h"
 
+#include <sys/prctl.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -8,6 +10,7 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "ko/os/deadline.h"
 #include "ko/os/robust_list.h"
 #include "ko/os/terminal_interrupt.h"
@@ -22,6 +25,10 @@ namespace {
 // may pass.
 constexpr absl::Duration kRestartPause = absl::Milliseconds(100);
 constexpr int kDeathsInARow = 3;
+
+// So many tasks in a row may say that nothing of them had been started when their worker died. To die right there is rare; one
+// that says so each time has overwritten its place, and would be tried again for ever.
+constexpr int kMostUntouchedInARow = 16;
 
 constexpr uint64_t kBellToken = uint64_t{1} << 32;
 constexpr uint64_t kParentToken = kBellToken + 1;
@@ -80,7 +87,8 @@ absl::Status PoolSupervisor::Start(uint32_t index) {
   worker.restart_at = os::MonotonicNow() + kRestartPause;
   ForkOptions options;
   options.die_with_parent = true;
-  options.setup = [] {
+  options.setup = [index] {
+    ::prctl(PR_SET_NAME, absl::StrCat("ko-worker ", index).c_str());
     os::LeaveTerminalInterruptsToParent();
     return absl::OkStatus();
   };
@@ -162,7 +170,9 @@ void PoolSupervisor::BuryTask(uint32_t task, uint32_t worker, const ExitStatus& 
     } else {
       SetEnd(slot, status);
       const uint32_t retries = slot.retries_left.load(std::memory_order_relaxed);
-      const bool untouched = slot.items_started.load(std::memory_order_relaxed) == 0;
+      const bool untouched = slot.items_started.load(std::memory_order_relaxed) == 0 &&
+                             ++untouched_in_a_row_ <= kMostUntouchedInARow;
+      if (!untouched) untouched_in_a_row_ = 0;
       again = untouched || (retries > 0 && slot.result_bytes.load(std::memory_order_acquire) == 0);
       if (again && !untouched) slot.retries_left.store(retries - 1, std::memory_order_relaxed);
     }

@@ -66,6 +66,7 @@ class PoolSupervisor {
   std::optional<os::Epoll> epoll_;
   std::vector<Worker> workers_;
   int64_t next_look_ns_;  // when the next item is overdue
+  int untouched_in_a_row_ = 0;
 };
 
 }  // namespace ko::pool

@@ -42,6 +42,8 @@ namespace ko {
 // was there then, and the caller may start threads and grow as it likes. Submitting and collecting take a fraction of a
 // microsecond where nobody sleeps; an idle pool makes no system call.
 //
+// `ps -o comm` and top show the workers as "ko-worker 0" and so on, and the process that forks them as "ko-pool".
+//
 // Destruction: as Stop; call Finish first where the tasks matter.
 //
 // Threads: any number may use one pool; none while it is moved or destroyed.

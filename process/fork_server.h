@@ -28,7 +28,8 @@ struct ForkServerOptions {
   absl::AnyInvocable<absl::Status()> init = nullptr;
 
   // So many children wait, forked in advance, for a function to run: a Fork that finds one is not delayed by the fork. They
-  // are also the server's heirs. 0 to 32.
+  // are also the server's heirs. Where at most a quarter of them is left they are made anew, all at once: of several, most
+  // calls do not share the processors with the server's work. 0 to 32.
   int spares = 1;
 
   // Start the server although this process has other threads, see ForkOptions.

@@ -141,7 +141,7 @@ TEST_F(ForkServerDeathTest, NoHeirInAThreadedProgramIsAClearError) {
 TEST_F(ForkServerDeathTest, BlankChildrenThatWereKilledAreReplaced) {
   const ForkServer server = StartWith(2);
   for (int i = 0; i < 20; ++i) {
-    AwaitChildren(4);
+    AwaitChildren(3);  // one of its spares may have been taken by the last task
     std::vector<pid_t> blank = testing::Children();
     std::erase(blank, server.pid());
     KillChildren(blank);

@@ -127,6 +127,7 @@ absl::StatusOr<BlankChild> ForkServerLink::Take() {
 }
 
 void ForkServerLink::Refill(size_t wanted) {
+  if (heir_.has_value() && spares_.size() + open_births_ > wanted / 4) return;
   while (heir_.has_value() + spares_.size() + open_births_ < 1 + wanted && Ask()) continue;
 }
 

@@ -1,0 +1,130 @@
+// Workers that overwrite what they share with the caller, at random and where it hurts, and die: the caller gets an answer for
+// each task, and neither crashes nor waits for ever.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <fstream>
+#include <limits>
+#include <random>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+#include "ko/pool/pool_options.h"
+#include "ko/pool/pool_segment.h"
+#include "ko/pool/process_pool.h"
+#include "ko/testing/leaks.h"
+#include "ko/testing/status_matchers.h"
+
+namespace ko {
+namespace {
+
+using testing::IsOk;
+using testing::IsOkAndHolds;
+
+// What is written over a task's place in the shared memory.
+struct Damage {
+  uint64_t marker;  // of this task alone
+  uint64_t result_bytes;
+  uint32_t result_is_large;
+  uint32_t items_started;
+  uint64_t item_bytes;
+  uint32_t item_code;
+  int32_t signal;  // 0: the worker lives on
+};
+
+// Where the arguments of the task with this marker lie. The pool's memory is the largest that this process shares.
+pool::TaskSlot* FindTask(uint64_t marker) {
+  uintptr_t begin = 0, end = 0;
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    const std::vector<std::string_view> words = absl::StrSplit(line, absl::ByAnyChar("- "));
+    uintptr_t from = 0, to = 0;
+    if (words.size() < 3 || words[2] != "rw" || !absl::StrContains(line, "rw-s")) continue;
+    if (!absl::SimpleHexAtoi(words[0], &from) || !absl::SimpleHexAtoi(words[1], &to)) continue;
+    if (to - from > end - begin) begin = from, end = to;
+  }
+  const std::string_view bytes(reinterpret_cast<char*>(begin), std::min<size_t>(end - begin, 64 << 10));
+  const std::string_view pattern(reinterpret_cast<char*>(&marker), sizeof marker);
+  const size_t at = bytes.find(pattern);
+  if (at == std::string_view::npos) return nullptr;
+  return reinterpret_cast<pool::TaskSlot*>(begin + at - offsetof(pool::TaskSlot, arguments));
+}
+
+int DoDamage(Damage damage) {
+  pool::TaskSlot* const slot = FindTask(damage.marker);
+  if (slot == nullptr) return 1;
+  slot->result_bytes = damage.result_bytes;
+  slot->result_is_large = damage.result_is_large;
+  slot->items_started = damage.items_started;
+  std::memcpy(slot->results, &damage.item_bytes, sizeof damage.item_bytes);
+  std::memcpy(slot->results + sizeof damage.item_bytes, &damage.item_code, sizeof damage.item_code);
+  if (damage.signal != 0) std::raise(damage.signal);
+  return 0;
+}
+int Add(int a, int b) { return a + b; }
+
+uint64_t NewMarker() {
+  static uint64_t last = 0xfeedc0dedeadbeef;
+  return last += 0x0101010101010101;
+}
+
+class DamageTest : public testing::LeakCheckedTest {};
+
+constexpr uint64_t kMost = std::numeric_limits<uint64_t>::max();
+constexpr std::array<uint64_t, 9> kSizes = {0, 1, 15, 16, 17, 224, 225, uint64_t{1} << 63, kMost};
+
+PoolOptions OneWorker() { return {.workers = 1, .capacity = 4, .max_message_bytes = 4096}; }
+
+TEST_F(DamageTest, ATaskWhoseResultWasOverwrittenFailsAlone) {
+  absl::StatusOr<ProcessPool> pool = ProcessPool::Create(OneWorker());
+  ASSERT_THAT(pool, IsOk());
+  for (const uint64_t result_bytes : kSizes) {
+    for (const uint64_t item_bytes : kSizes) {
+      for (const uint32_t large : {0, 1}) {
+        const Damage damage = {NewMarker(), result_bytes, large, 1, item_bytes, 0, SIGKILL};
+        EXPECT_FALSE(pool->Submit<&DoDamage>(damage).Get().ok()) << result_bytes << " " << item_bytes;
+      }
+    }
+  }
+  EXPECT_THAT((pool->Submit<&Add>(1, 2).Get()), IsOkAndHolds(3));
+}
+
+TEST_F(DamageTest, WhatAWorkerOverwritesBeforeItWritesItsResultDoesNoHarm) {
+  absl::StatusOr<ProcessPool> pool = ProcessPool::Create(OneWorker());
+  ASSERT_THAT(pool, IsOk());
+  const Damage damage = {NewMarker(), kMost, 0, 7, kMost, 99, 0};
+  EXPECT_THAT(pool->Submit<&DoDamage>(damage).Get(), IsOkAndHolds(0));
+}
+
+TEST_F(DamageTest, ArbitraryDamageInChunksLeavesThePoolUsable) {
+  absl::StatusOr<ProcessPool> pool = ProcessPool::Create(OneWorker());
+  ASSERT_THAT(pool, IsOk());
+  const uint32_t seed = std::random_device()();
+  SCOPED_TRACE(seed);
+  std::mt19937_64 random(seed);
+  for (int round = 0; round < 100; ++round) {
+    const auto size = [&] { return random() % 2 == 0 ? random() : kSizes[random() % kSizes.size()]; };
+    std::vector<Damage> damages(3);
+    for (Damage& damage : damages) {
+      damage = {NewMarker(), size(), static_cast<uint32_t>(random() % 3), static_cast<uint32_t>(random() % 5),
+                size(), static_cast<uint32_t>(random() % 20), random() % 2 == 0 ? SIGKILL : 0};
+    }
+    EXPECT_EQ(pool->Map<&DoDamage>(damages, {.retries = 1, .chunk = 3}).size(), damages.size());
+    EXPECT_THAT((pool->Submit<&Add>(round, 1).Get()), IsOkAndHolds(round + 1));
+  }
+}
+
+}  // namespace
+}  // namespace ko
