@@ -39,8 +39,9 @@ TEST_F(CommandNotifyTest, IsReadyWhenItSaysSoAndStopsInGoodOrder) {
 
 TEST_F(CommandNotifyTest, OneThatDoesNotSayItMissesItsStartDeadline) {
   ProcessManager manager;
-  Process process = Start(manager, "hang", {.ready = ReadyWhen::kNotified,
-                                 .liveness = {.start_deadline = absl::Milliseconds(50), .hung_signal = SIGKILL}});
+  Process process = Start(manager, "hang",
+                          {.ready = ReadyWhen::kNotified,
+                           .liveness = {.start_deadline = absl::Milliseconds(50), .hung_signal = SIGKILL}});
   EXPECT_THAT(process.WaitReady(), StatusIs(absl::StatusCode::kAborted));
   EXPECT_THAT(process.Wait(), IsOkAndHolds(ExitStatus::Signaled(SIGKILL)));
   EXPECT_EQ(process.exit_event()->reason, "missed its start deadline");
@@ -48,16 +49,17 @@ TEST_F(CommandNotifyTest, OneThatDoesNotSayItMissesItsStartDeadline) {
 
 TEST_F(CommandNotifyTest, HeartbeatsKeepItLongerThanTheirDeadline) {
   ProcessManager manager;
-  Process process =
-      Start(manager, "beat", {.ready = ReadyWhen::kNotified, .liveness = {.heartbeat_deadline = absl::Seconds(1)}});
+  Process process = Start(
+      manager, "beat", {.ready = ReadyWhen::kNotified, .liveness = {.heartbeat_deadline = absl::Seconds(1)}});
   EXPECT_THAT(process.Wait(), IsOkAndHolds(ExitStatus::Exited(7)));
 }
 
 TEST_F(CommandNotifyTest, OneThatFallsSilentMissesItsHeartbeatDeadline) {
   ProcessManager manager;
   Process process =
-      Start(manager, "hang when ready", {.ready = ReadyWhen::kNotified,
-                              .liveness = {.heartbeat_deadline = absl::Milliseconds(50), .hung_signal = SIGKILL}});
+      Start(manager, "hang when ready",
+            {.ready = ReadyWhen::kNotified,
+             .liveness = {.heartbeat_deadline = absl::Milliseconds(50), .hung_signal = SIGKILL}});
   ASSERT_THAT(process.WaitReady(), IsOk());
   EXPECT_THAT(process.Wait(), IsOkAndHolds(ExitStatus::Signaled(SIGKILL)));
   EXPECT_EQ(process.exit_event()->reason, "missed its heartbeat deadline");
@@ -65,7 +67,8 @@ TEST_F(CommandNotifyTest, OneThatFallsSilentMissesItsHeartbeatDeadline) {
 
 TEST_F(CommandNotifyTest, OneThatSaysThatItHangsIsTakenAtItsWord) {
   ProcessManager manager;
-  Process process = Start(manager, "trigger", {.liveness = {.heartbeat_deadline = absl::Hours(1), .hung_signal = SIGKILL}});
+  Process process =
+      Start(manager, "trigger", {.liveness = {.heartbeat_deadline = absl::Hours(1), .hung_signal = SIGKILL}});
   EXPECT_THAT(process.Wait(), IsOkAndHolds(ExitStatus::Signaled(SIGKILL)));
   EXPECT_EQ(process.exit_event()->reason, "says that it hangs");
 }

@@ -16,7 +16,8 @@ struct RollOutOptions {
 struct RollOut {
   absl::Status status;  // OK, or why it was not finished
   int replaced = 0;     // slots that have a new worker
-  int slots = 0;        // that there were when it began; those that a Resize takes away meanwhile are left as they are
+  int slots =
+      0;  // that there were when it began; those that a Resize takes away meanwhile are left as they are
 };
 
 }  // namespace ko

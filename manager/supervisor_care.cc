@@ -254,7 +254,8 @@ void Supervisor::RecycleLater(const RecordPtr& record) {
     current->recycling = false;
     Check(record, *current);
   });
-  record->recycle_timer->Set(os::MonotonicNow() + std::max(record->spec.restart->max_delay, kLeastRecyclePause));
+  record->recycle_timer->Set(os::MonotonicNow() +
+                             std::max(record->spec.restart->max_delay, kLeastRecyclePause));
 }
 
 // --- replacing --------------------------------------------------------------------------------------------------------

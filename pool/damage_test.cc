@@ -118,8 +118,13 @@ TEST_F(DamageTest, ArbitraryDamageInChunksLeavesThePoolUsable) {
     const auto size = [&] { return random() % 2 == 0 ? random() : kSizes[random() % kSizes.size()]; };
     std::vector<Damage> damages(3);
     for (Damage& damage : damages) {
-      damage = {NewMarker(), size(), static_cast<uint32_t>(random() % 3), static_cast<uint32_t>(random() % 5),
-                size(), static_cast<uint32_t>(random() % 20), random() % 2 == 0 ? SIGKILL : 0};
+      damage = {NewMarker(),
+                size(),
+                static_cast<uint32_t>(random() % 3),
+                static_cast<uint32_t>(random() % 5),
+                size(),
+                static_cast<uint32_t>(random() % 20),
+                random() % 2 == 0 ? SIGKILL : 0};
     }
     EXPECT_EQ(pool->Map<&DoDamage>(damages, {.retries = 1, .chunk = 3}).size(), damages.size());
     EXPECT_THAT((pool->Submit<&Add>(round, 1).Get()), IsOkAndHolds(round + 1));

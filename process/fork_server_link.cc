@@ -106,17 +106,18 @@ ForkServerLink::~ForkServerLink() {
 absl::StatusOr<BlankChild> ForkServerLink::Take() {
   bool asked = false, wait = false;
   for (;;) {
-    if (!TakeReplies(wait)) {
-      BuryServer();
-      if (!Promote()) return absl::AbortedError("ForkServer: the server has died");
-      asked = wait = false;
-      continue;
-    }
+    // First of all, for the task to begin at once: what the server has to say can wait for Refill.
     if (!spares_.empty()) {
       BlankChild blank = std::move(spares_.front());
       spares_.pop_front();
       return blank;
     }
+    if (!TakeReplies(wait)) {
+      if (!ReplaceServer()) return absl::AbortedError("ForkServer: the server has died");
+      asked = wait = false;
+      continue;
+    }
+    if (!spares_.empty()) continue;
     wait = open_births_ > 0;
     if (wait) continue;
     if (asked && !refusal_.ok()) return std::exchange(refusal_, absl::OkStatus());
@@ -127,6 +128,7 @@ absl::StatusOr<BlankChild> ForkServerLink::Take() {
 }
 
 void ForkServerLink::Refill(size_t wanted) {
+  if (!TakeReplies(/*wait=*/false) && !ReplaceServer()) return;  // Take finds that out, too
   if (heir_.has_value() && spares_.size() + open_births_ > wanted / 4) return;
   while (heir_.has_value() + spares_.size() + open_births_ < 1 + wanted && Ask()) continue;
 }
@@ -213,8 +215,9 @@ void ForkServerLink::BuryServer() {
   open_births_ = 0;
 }
 
-// A blank child is all that the server was.
-bool ForkServerLink::Promote() {
+// By a blank child, which is all that the server was. False where there is none.
+bool ForkServerLink::ReplaceServer() {
+  BuryServer();
   BlankOrder order;
   order.kind = BlankOrder::kServe;
   while (heir_.has_value() || !spares_.empty()) {

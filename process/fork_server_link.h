@@ -57,7 +57,7 @@ class ForkServerLink {
   bool TakeReplies(bool wait);
   bool TakeReply();
   void BuryServer();
-  bool Promote();
+  bool ReplaceServer();
 
   BirthTable& table() { return *static_cast<BirthTable*>(table_.data()); }
 

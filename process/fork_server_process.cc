@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <new>
 #include <string>
 #include <utility>
 #include <variant>
@@ -30,6 +31,16 @@ void BlockAllSignals() {
   sigset_t all;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
+}
+
+// As deep as an order and its task go at first.
+[[gnu::noinline]] void TouchStack() {
+  volatile char deep[kMaxInlineBytes + (16 << 10)];
+  for (size_t i = 0; i < sizeof deep; i += 1024) deep[i] = 0;
+}
+
+void TouchHeap() {
+  for (const size_t bytes : {16, 64, 256, 1024}) ::operator delete(::operator new(bytes));
 }
 
 }  // namespace
@@ -126,6 +137,8 @@ void ForkServerProcess::BecomeBlank(os::UniqueFd socket, uint32_t report_page) {
   // A new process pays for the first touch of each page. What an order needs is touched while nobody waits for it.
   BlankOrder none;
   os::ReceiveMessage(/*socket=*/-1, &none, sizeof none, /*block=*/false);
+  TouchStack();
+  TouchHeap();
   ChildBody([] {})();
   sigset_t mask;
   ::pthread_sigmask(SIG_BLOCK, nullptr, &mask);

@@ -41,7 +41,8 @@ class ConnectionTest : public ::testing::Test {
 
   // The client says something, and the server goes on.
   Want Say(std::string_view text, absl::Duration at) {
-    EXPECT_EQ(::send(client_.get(), text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
+    EXPECT_EQ(::send(client_.get(), text.data(), text.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(text.size()));
     return connection_->Advance(at);
   }
   // What the client has got since the last time.
