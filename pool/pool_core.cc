@@ -327,8 +327,9 @@ bool PoolCore::IsDone(const PendingTask& task) const {
 bool PoolCore::MaySpin(const PendingTask& task) const {
   const uint32_t workers = segment_->geometry().workers;
   const PoolHeader& header = segment_->header();
-  // The processors are the workers' first.
-  if (workers - header.asleep.Count(workers) >= os::ProcessorCount()) return false;
+  // The processors are the workers' first, but for those that only look for work and let others go first meanwhile.
+  const uint32_t idle = header.asleep.Count(workers) + header.looking.Count(workers);
+  if (idle < workers && workers - idle >= os::ProcessorCount()) return false;
   // One that has to be woken first takes longer, and may want this very processor.
   const uint32_t slot = task.slot.load(std::memory_order_acquire);
   return slot == PendingTask::kNone || StateOf(slot).phase() != TaskPhase::kQueued ||
