@@ -1,15 +1,24 @@
 #include "ko/os/fork.h"
 
 #include <fcntl.h>
+#include <linux/sched.h>
+#include <sys/single_threaded.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <utility>
 
+#include "ko/os/c_library_fork.h"
 #include "ko/os/errno_status.h"
+#include "ko/os/fork_handlers.h"
 #include "ko/os/pidfd.h"
+#include "ko/os/signal_mask.h"
+#include "ko/os/thread_id.h"
+#include "ko/os/thread_records.h"
 #include "ko/os/threads.h"
 
 namespace ko::os {
@@ -67,9 +76,7 @@ std::variant<ForkedProcess, StartFailure> ForkBehindGate() {
   return ForkedProcess{pid, std::move(pidfd)};
 }
 
-}  // namespace
-
-std::variant<ForkedProcess, StartFailure> ForkWithPidfd() {
+std::variant<ForkedProcess, StartFailure> ForkByTheCLibrary() {
   // Where the child's pid could be another process's, or the fd for it another thread's, before there is a
   // pidfd.
   if (ChildrenAreReapedByTheKernel() || HasOtherThreads()) return ForkBehindGate();
@@ -85,6 +92,45 @@ std::variant<ForkedProcess, StartFailure> ForkWithPidfd() {
   UniqueFd pidfd = OpenPidfd(pid);
   if (!pidfd.valid()) return Undo(pid, errno);  // the kernel's memory has run out since
   return ForkedProcess{pid, std::move(pidfd)};
+}
+
+// Whether a system call is refused as such: by a kernel, a tracer (valgrind) or a filter that does not know it.
+bool IsRefused(const StartFailure& failure) {
+  return failure.error_number == ENOSYS || failure.error_number == EPERM;
+}
+
+std::variant<ForkedProcess, StartFailure> ForkByClone(const ThreadRecords& thread, Handlers handlers) {
+  const pid_t forking_thread = ThreadId();
+  int pidfd = -1;
+  clone_args arguments = {};
+  const bool reset = handlers == Handlers::kReset;
+  arguments.flags =
+      CLONE_PIDFD | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | (reset ? CLONE_CLEAR_SIGHAND : 0);
+  arguments.pidfd = reinterpret_cast<uintptr_t>(&pidfd);
+  arguments.child_tid = reinterpret_cast<uintptr_t>(thread.id());
+  arguments.exit_signal = SIGCHLD;
+  const long pid = ::syscall(SYS_clone3, &arguments, sizeof arguments);
+  if (pid < 0) return StartFailure{"clone3", errno};
+  if (pid > 0) return ForkedProcess{static_cast<pid_t>(pid), UniqueFd(pidfd)};
+  thread.RenewRobustList();
+  RunForkHandlersInChild({.thread = forking_thread, .locked = false, .handlers_reset = reset});
+  return ForkedProcess{0, UniqueFd()};
+}
+
+}  // namespace
+
+std::variant<ForkedProcess, StartFailure> ForkWithPidfd(Handlers handlers) {
+  if (__libc_single_threaded && !NeedsCLibraryFork()) {
+    if (const absl::StatusOr<ThreadRecords> thread = ThreadRecords::Find(); thread.ok()) {
+      std::variant<ForkedProcess, StartFailure> forked = ForkByClone(*thread, handlers);
+      const auto* const failure = std::get_if<StartFailure>(&forked);
+      if (failure == nullptr || !IsRefused(*failure)) return forked;
+    }
+  }
+  std::variant<ForkedProcess, StartFailure> forked = ForkByTheCLibrary();
+  const auto* const process = std::get_if<ForkedProcess>(&forked);
+  if (handlers == Handlers::kReset && process != nullptr && process->pid == 0) ResetSignalHandlers();
+  return forked;
 }
 
 }  // namespace ko::os

@@ -1,8 +1,6 @@
 #include "ko/os/sibling.h"
 
-#include <linux/futex.h>
 #include <linux/sched.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -10,25 +8,14 @@
 #include <cstdint>
 #include <utility>
 
-#include "ko/os/errno_status.h"
-
 namespace ko::os {
 
 static_assert(sizeof(std::atomic<pid_t>) == sizeof(pid_t), "the kernel writes to it");
 
 absl::StatusOr<SiblingForker> SiblingForker::Create() {
-  SiblingForker forker;
-  if (::prctl(PR_GET_TID_ADDRESS, &forker.thread_id_) != 0) {
-    return absl::UnimplementedError(ErrnoStatus(errno, "prctl(PR_GET_TID_ADDRESS)").message());
-  }
-  if (forker.thread_id_ == nullptr || *forker.thread_id_ != ::gettid()) {
-    return absl::UnimplementedError("the C library keeps its threads' ids at an unknown place");
-  }
-  size_t length = 0;
-  if (::syscall(SYS_get_robust_list, 0, &forker.robust_list_, &length) != 0) {
-    return ErrnoStatus(errno, "get_robust_list");
-  }
-  return forker;
+  const absl::StatusOr<ThreadRecords> records = ThreadRecords::Find();
+  if (!records.ok()) return records.status();
+  return SiblingForker(*records);
 }
 
 std::variant<ForkedProcess, StartFailure> SiblingForker::Fork(std::atomic<pid_t>& told) const {
@@ -39,16 +26,11 @@ std::variant<ForkedProcess, StartFailure> SiblingForker::Fork(std::atomic<pid_t>
                     CLONE_CHILD_CLEARTID | CLONE_CLEAR_SIGHAND;
   arguments.pidfd = reinterpret_cast<uintptr_t>(&pidfd);
   arguments.parent_tid = reinterpret_cast<uintptr_t>(&told);
-  arguments.child_tid = reinterpret_cast<uintptr_t>(thread_id_);
+  arguments.child_tid = reinterpret_cast<uintptr_t>(records_.id());
   const long pid = ::syscall(SYS_clone3, &arguments, sizeof arguments);
   if (pid < 0) return StartFailure{"clone3", errno};
   if (pid > 0) return ForkedProcess{static_cast<pid_t>(pid), UniqueFd(pidfd)};
-  if (robust_list_ != nullptr) {
-    // What this process holds its child does not.
-    robust_list_->list.next = &robust_list_->list;
-    robust_list_->list_op_pending = nullptr;
-    ::syscall(SYS_set_robust_list, robust_list_, sizeof *robust_list_);
-  }
+  records_.RenewRobustList();
   return ForkedProcess{0, UniqueFd()};
 }
 

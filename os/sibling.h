@@ -9,8 +9,7 @@
 #include "absl/status/statusor.h"
 #include "ko/os/fork.h"
 #include "ko/os/start_failure.h"
-
-struct robust_list_head;
+#include "ko/os/thread_records.h"
 
 namespace ko::os {
 
@@ -20,10 +19,10 @@ namespace ko::os {
 // and further forks work in it. No signal handler of this process is left in it, and pthread_atfork handlers do not run.
 //
 // Threads: none but the caller's, whose locks would stay locked in the child. Fork: usable in forked children. Signals: to
-// be blocked by the caller. Crash: see `told`. Errors: Unimplemented where the kernel does not tell where a thread's id is
-// kept (it is built without CONFIG_CHECKPOINT_RESTORE).
+// be blocked by the caller. Crash: see `told`. Errors: as ThreadRecords.
 class SiblingForker {
  public:
+  SiblingForker() = default;  // of no use before it is assigned to
   static absl::StatusOr<SiblingForker> Create();
 
   // As ForkWithPidfd. The kernel writes the child's pid to `told` before the child runs: a process that shares this memory
@@ -32,8 +31,9 @@ class SiblingForker {
   std::variant<ForkedProcess, StartFailure> Fork(std::atomic<pid_t>& told) const;
 
  private:
-  int* thread_id_ = nullptr;  // the C library's record of it
-  robust_list_head* robust_list_ = nullptr;
+  explicit SiblingForker(const ThreadRecords& records) : records_(records) {}
+
+  ThreadRecords records_;
 };
 
 }  // namespace ko::os

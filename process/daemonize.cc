@@ -313,7 +313,7 @@ absl::StatusOr<DaemonLaunch> Daemonize(DaemonOptions options) {
 
   FlushOutput();
   os::ScopedAllSignalsBlocked blocked;
-  std::variant<os::ForkedProcess, os::StartFailure> forked = os::ForkWithPidfd();
+  std::variant<os::ForkedProcess, os::StartFailure> forked = os::ForkWithPidfd(os::Handlers::kKept);
   if (const auto* failure = std::get_if<os::StartFailure>(&forked)) return ToStatus(*failure);
   if (const auto& between = std::get<os::ForkedProcess>(forked); between.pid != 0) {
     daemon_end.reset();
@@ -326,7 +326,7 @@ absl::StatusOr<DaemonLaunch> Daemonize(DaemonOptions options) {
   }
   launcher_end.reset();
   if (::setsid() < 0) TellAndExit(daemon_end.get(), os::ErrnoStatus(errno, "setsid"));
-  forked = os::ForkWithPidfd();
+  forked = os::ForkWithPidfd(os::Handlers::kKept);
   if (const auto* failure = std::get_if<os::StartFailure>(&forked))
     TellAndExit(daemon_end.get(), ToStatus(*failure));
   if (std::get<os::ForkedProcess>(forked).pid != 0) ::_exit(0);

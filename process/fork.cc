@@ -2,14 +2,16 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
-#include <optional>
+#include <csignal>
+#include <cstdint>
 #include <string_view>
 #include <utility>
 #include <variant>
 
 #include "ko/os/fork.h"
-#include "ko/os/shared_mapping.h"
+#include "ko/os/fork_handlers.h"
 #include "ko/os/signal_mask.h"
 #include "ko/os/threads.h"
 #include "ko/process/child_maker.h"
@@ -21,43 +23,6 @@
 
 namespace ko {
 namespace {
-
-// Where a child reports: in a page that it shares with this process alone, or in a slot.
-class ReportRoom {
- public:
-  static absl::StatusOr<ReportRoom> Create(ReportSlots* slots) {
-    ReportRoom room;
-    if (slots != nullptr) {
-      absl::StatusOr<ReportSlot> slot = slots->Allocate();
-      if (!slot.ok()) return slot.status();
-      room.slot_.emplace(*std::move(slot));
-    } else {
-      absl::StatusOr<os::SharedMapping> page = os::SharedMapping::Create(ChildReport::kBytes);
-      if (!page.ok()) return page.status();
-      room.page_ = *std::move(page);
-    }
-    return room;
-  }
-
-  ForkedChild EnterChild() const {
-    return slot_.has_value() ? ForkedChild(slot_->report(), &slot_->told())
-                             : ForkedChild(*static_cast<ChildReport*>(page_.data()));
-  }
-  // Reads what the child has reported.
-  ChildMaker::ReportReader TakeReader() && {
-    if (slot_.has_value()) {
-      return [slot = *std::move(slot_)](ExitStatus status) { return slot.Complete(std::move(status)); };
-    }
-    page_.KeepFromNewChildren();
-    return [page = std::move(page_)](ExitStatus status) {
-      return static_cast<const ChildReport*>(page.data())->Complete(std::move(status));
-    };
-  }
-
- private:
-  os::SharedMapping page_;
-  std::optional<ReportSlot> slot_;
-};
 
 ExitStatus Refusal(std::string_view why) {
   return ExitStatus::NotStarted(EDEADLK, "fork").WithReason(absl::FailedPreconditionError(why));
@@ -80,26 +45,33 @@ std::variant<Child, ExitStatus> TryFork(ChildBody body, ForkOptions options, Rep
         "are started, stop them meanwhile (ForkHook), let a ForkServer fork, Exec a program instead, or, "
         "where the body locks nothing of theirs, set ForkOptions::allow_threads");
   }
-  absl::StatusOr<ReportRoom> report = ReportRoom::Create(slots);
-  if (!report.ok()) return ExitStatus::NotStarted(ENOMEM, "mmap").WithReason(report.status());
+  absl::StatusOr<ReportSlot> slot = slots != nullptr ? slots->Allocate() : ReportSlots::AllocateAlone();
+  if (!slot.ok()) return ExitStatus::NotStarted(ENOMEM, "mmap").WithReason(slot.status());
+  ChildReport& report = slot->report();
+  std::atomic<uint32_t>& told = slot->told();
+  // Made before the fork: what this process writes to while the child is there, it has to copy.
+  ChildMaker::ReportReader reader = [slot = *std::move(slot)](ExitStatus status) {
+    return slot.Complete(std::move(status));
+  };
 
   FlushOutput();
   const pid_t parent = ::getpid();
   std::variant<os::ForkedProcess, os::StartFailure> forked;
   {
     os::ScopedAllSignalsBlocked blocked;
-    forked = os::ForkWithPidfd();
+    forked = os::ForkWithPidfd(os::Handlers::kReset);
     if (const auto* process = std::get_if<os::ForkedProcess>(&forked);
         process != nullptr && process->pid == 0) {
-      os::ResetSignalHandlers();
-      ForkedChild child = report->EnterChild();
+      ForkedChild child(report, &told);
       child.LeaveParentsExitHandlersAlone();
+      sigset_t mask = blocked.previous();
+      os::LetInWhatWasHeldBack(mask);
       ForkedChild::Task task{.body = std::move(body),
                              .hooks = &hooks,
                              .setup = std::move(options.setup),
                              .die_with_parent = options.die_with_parent,
                              .parent = parent,
-                             .mask = blocked.previous()};
+                             .mask = mask};
       child.Live(task);
     }
   }
@@ -107,7 +79,7 @@ std::variant<Child, ExitStatus> TryFork(ChildBody body, ForkOptions options, Rep
     return ExitStatus::NotStarted(failure->error_number, failure->stage);
   }
   auto& process = std::get<os::ForkedProcess>(forked);
-  return ChildMaker::Make(process.pid, std::move(process.pidfd), (*std::move(report)).TakeReader());
+  return ChildMaker::Make(process.pid, std::move(process.pidfd), std::move(reader));
 }
 
 absl::StatusOr<Child> Fork(ChildBody body, ForkOptions options) {

@@ -46,7 +46,7 @@ absl::StatusOr<Child> Fork(ChildBody body, ForkOptions options = {});
 
 // The same for supervisors, to which a start that failed is one of the ways in which a process can end: the
 // Child, or an ExitStatus::NotStarted, whose ToStatus() is what Fork would have returned. With `slots` the child's report
-// has its place there; they may be gone before the child.
+// has its place in these; they may be gone before the child.
 class ReportSlots;
 std::variant<Child, ExitStatus> TryFork(ChildBody body, ForkOptions options = {},
                                         ReportSlots* slots = nullptr);

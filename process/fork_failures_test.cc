@@ -70,6 +70,9 @@ class ForkFailuresTest : public testing::LeakCheckedTest {
   os::SharedMapping mapping_;
 };
 
+// From then on a child and its pidfd are no longer made in one step.
+void LeaveForkToTheCLibrary() { FailSyscall(SYS_clone3, ENOSYS); }
+
 TEST_F(ForkFailuresTest, NoProcessLeftIsUnavailable) {
   InChild([this] {
     FailFork(EAGAIN);
@@ -93,6 +96,7 @@ TEST_F(ForkFailuresTest, NoMemoryForTheReportIsResourceExhausted) {
 
 TEST_F(ForkFailuresTest, NoPidfdIsResourceExhausted) {
   InChild([this] {
+    LeaveForkToTheCLibrary();
     FailSyscall(SYS_pidfd_open, EMFILE);
     EXPECT_THAT(FailedFork(), StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("pidfd_open")));
   });
@@ -100,6 +104,7 @@ TEST_F(ForkFailuresTest, NoPidfdIsResourceExhausted) {
 
 TEST_F(ForkFailuresTest, KernelWithoutPidfdsSaysSo) {
   InChild([this] {
+    LeaveForkToTheCLibrary();
     FailSyscall(SYS_pidfd_open, ENOSYS);
     EXPECT_THAT(FailedFork(), StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("pidfd_open")));
   });
@@ -107,6 +112,7 @@ TEST_F(ForkFailuresTest, KernelWithoutPidfdsSaysSo) {
 
 TEST_F(ForkFailuresTest, NoPidfdWhereTheKernelReapsChildrenIsResourceExhausted) {
   InChild([this] {
+    LeaveForkToTheCLibrary();
     ::signal(SIGCHLD, SIG_IGN);
     FailSyscall(SYS_pidfd_open, EMFILE);
     EXPECT_THAT(FailedFork(), StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("pidfd_open")));
@@ -175,10 +181,18 @@ TEST_F(ForkFailuresTest, OneDescriptorIsEnough) {
   InChild([this] { EXPECT_THAT(ForkWithFree(1, bodies_run()), IsOk()); });
 }
 
-TEST_F(ForkFailuresTest, WhereTheKernelReapsChildrenItTakesTwoDescriptors) {
+TEST_F(ForkFailuresTest, OneDescriptorIsEnoughForTheCLibrarysForkToo) {
+  InChild([this] {
+    LeaveForkToTheCLibrary();
+    EXPECT_THAT(ForkWithFree(1, bodies_run()), IsOk());
+  });
+}
+
+TEST_F(ForkFailuresTest, WhereTheKernelReapsChildrenTheCLibrarysForkTakesTwoDescriptors) {
   for (const int free : {0, 1}) {
     InChild([this, free] {
       ::signal(SIGCHLD, SIG_IGN);
+      LeaveForkToTheCLibrary();
       EXPECT_THAT(ForkWithFree(free, bodies_run()), StatusIs(absl::StatusCode::kResourceExhausted)) << free;
     });
   }

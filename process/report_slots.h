@@ -15,7 +15,7 @@ namespace ko {
 // A place for one child's report, given back when it is destroyed. The page of a child that reports nothing is never
 // touched, by neither side.
 //
-// Threads: that of its ReportSlots. Fork: a child's copy gives nothing back.
+// Threads: any. Fork: a child's copy gives nothing back.
 class ReportSlot {
  public:
   ReportSlot(ReportSlot&&) = default;
@@ -31,7 +31,7 @@ class ReportSlot {
 
  private:
   friend class ReportSlots;
-  struct Pool;
+  class Pool;
   ReportSlot(std::shared_ptr<Pool> pool, ChildReport* report, std::atomic<uint32_t>* told)
       : pool_(std::move(pool)), report_(report), told_(told) {}
 
@@ -40,15 +40,17 @@ class ReportSlot {
   std::atomic<uint32_t>* told_;
 };
 
-// Hands out places for reports, many in one mapping: for those who have many children, each of whose forks would pay for a
-// mapping for each of the others.
+// Hands out places for reports, many in one mapping, so that no fork pays for a mapping for each child that there is.
 //
-// Threads: one at a time. Fork: a child's copy begins anew. Signals: none. Crash: the mappings are anonymous. Errors:
+// Threads: any. Fork: a child's copy begins anew. Signals: none. Crash: the mappings are anonymous. Errors:
 // ResourceExhausted.
 class ReportSlots {
  public:
   // Nobody else has it, and nothing is reported in it.
   absl::StatusOr<ReportSlot> Allocate();
+
+  // The same for those who keep no ReportSlots: from one of the process's, which is gone when nobody has a place in it.
+  static absl::StatusOr<ReportSlot> AllocateAlone();
 
  private:
   std::shared_ptr<ReportSlot::Pool> pool_;

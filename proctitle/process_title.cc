@@ -1,6 +1,5 @@
 #include "ko/proctitle/process_title.h"
 
-#include <pthread.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -12,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "ko/os/argument_area.h"
 #include "ko/os/errno_status.h"
+#include "ko/os/fork_handlers.h"
 
 namespace ko {
 namespace {
@@ -104,9 +104,13 @@ TitleArea& Area() {
 
 // Locks; a fork waits until no other thread holds it, so that a child finds it free.
 std::unique_lock<std::mutex> Lock() {
-  static const int registered =
-      ::pthread_atfork([] { mutex.lock(); }, [] { mutex.unlock(); }, [] { mutex.unlock(); });
-  static_cast<void>(registered);
+  [[maybe_unused]] static const bool registered = [] {
+    os::RegisterForkHandlers({[] { mutex.lock(); }, [] { mutex.unlock(); },
+                              [](const os::ForkedFrom& from) {
+                                if (from.locked) mutex.unlock();
+                              }});
+    return true;
+  }();
   return std::unique_lock(mutex);
 }
 

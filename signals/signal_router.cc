@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ko/os/errno_status.h"
+#include "ko/os/fork_handlers.h"
 #include "ko/os/queue_signal.h"
 #include "ko/os/signal_mask.h"
 
@@ -130,18 +131,20 @@ void Install(int signo) {
   ::sigaction(signo, &action, &previous[signo]);
 }
 
-void Uninstall(int signo) {
+// `reset`: in a child from which the kernel has taken all handlers, so that ours is the default action by now.
+void Uninstall(int signo, bool reset) {
   struct sigaction current;
   ::sigaction(signo, nullptr, &current);
   const bool is_ours = (current.sa_flags & SA_SIGINFO) != 0 && current.sa_sigaction == OnSignal;
-  if (is_ours) ::sigaction(signo, &previous[signo], nullptr);
+  const bool was_ignored = reset && current.sa_handler == SIG_DFL && previous[signo].sa_handler == SIG_IGN;
+  if (is_ours || was_ignored) ::sigaction(signo, &previous[signo], nullptr);
   managed.fetch_and(~Bit(signo), std::memory_order_relaxed);
 }
 
 // In a forked child: what was the parent's is forgotten.
-void ForgetParent() {
+void ForgetParent(bool reset) {
   for (int signo = 1; signo < NSIG; ++signo) {
-    if (subscribers[signo] > 0) Uninstall(signo);
+    if (subscribers[signo] > 0) Uninstall(signo, reset);
     subscribers[signo] = 0;
   }
   for (auto& slot : inboxes) slot.store(nullptr);
@@ -151,7 +154,6 @@ void ForgetParent() {
 
 // Signals are blocked across a fork: one that came in the child before it has forgotten would ring the parent's bells.
 constinit sigset_t mask_before_fork = {};
-constinit pid_t forking_thread = 0;
 
 void BeforeFork() {
   sigset_t all;
@@ -160,7 +162,6 @@ void BeforeFork() {
   ::pthread_sigmask(SIG_SETMASK, &all, &mask);
   mutex.lock();
   mask_before_fork = mask;
-  forking_thread = ::gettid();
 }
 
 void Unlock(const sigset_t& mask_to_restore) {
@@ -171,23 +172,25 @@ void Unlock(const sigset_t& mask_to_restore) {
 
 void AfterForkInParent() { Unlock(mask_before_fork); }
 
-void AfterForkInChild() {
+void AfterForkInChild(const os::ForkedFrom& from) {
   for (auto& slot : inboxes) {
     SignalInbox* inbox = slot.load();
-    if (inbox == nullptr || inbox->owner_thread() != forking_thread) continue;
+    if (inbox == nullptr || inbox->owner_thread() != from.thread) continue;
     const uint64_t held_back = inbox->held_back.load();
     for (int signo = 1; signo < NSIG; ++signo) {
-      if ((held_back & Bit(signo)) != 0) ::sigdelset(&mask_before_fork, signo);
+      if ((held_back & Bit(signo)) == 0) continue;
+      if (from.locked) ::sigdelset(&mask_before_fork, signo);
+      os::LetInAfterFork(signo);
     }
   }
-  ForgetParent();
-  Unlock(mask_before_fork);
+  ForgetParent(from.handlers_reset);
+  if (from.locked) Unlock(mask_before_fork);
 }
 
 // Also notices a child that was made without the C library's fork.
 void EnterProcess() {
-  if (owner == 0) ::pthread_atfork(BeforeFork, AfterForkInParent, AfterForkInChild);
-  if (owner != 0 && owner != ::getpid()) ForgetParent();
+  if (owner == 0) os::RegisterForkHandlers({BeforeFork, AfterForkInParent, AfterForkInChild});
+  if (owner != 0 && owner != ::getpid()) ForgetParent(/*reset=*/false);
   owner = ::getpid();
 }
 
@@ -215,7 +218,7 @@ void Withdraw(SignalInbox& inbox, uint64_t signals) {
   }
   const std::lock_guard lock(mutex);
   for (int signo = 1; signo < NSIG; ++signo) {
-    if ((withdrawn & Bit(signo)) != 0 && --subscribers[signo] == 0) Uninstall(signo);
+    if ((withdrawn & Bit(signo)) != 0 && --subscribers[signo] == 0) Uninstall(signo, /*reset=*/false);
   }
 }
 

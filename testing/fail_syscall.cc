@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <sys/syscall.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <vector>
 
@@ -26,6 +27,8 @@ void FailSyscall(long number, int error_number, std::optional<ArgumentMatch> onl
 }
 
 void FailFork(int error_number) {
+  // A filter cannot see what clone3 is asked for, but everybody goes back to clone where it is not there.
+  FailSyscall(SYS_clone3, ENOSYS);
   FailSyscall(SYS_clone, error_number, ArgumentMatch{.index = 0, .mask = CLONE_VM, .value = 0});
 }
 

@@ -19,7 +19,8 @@ struct ArgumentMatch {
 // process.
 void FailSyscall(long number, int error_number, std::optional<ArgumentMatch> only = std::nullopt);
 
-// fork(3) as the C library makes it: clone(2) without CLONE_VM. Threads and vfork still work.
+// The making of processes with memory of their own: clone(2) without CLONE_VM; there is no clone3(2) then. Threads and vfork
+// still work.
 void FailFork(int error_number);
 
 }  // namespace ko::testing

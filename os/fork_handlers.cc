@@ -1,0 +1,68 @@
+#include "ko/os/fork_handlers.h"
+
+#include <atomic>
+#include <cstddef>
+#include <cstdlib>
+#include <mutex>
+
+#include "ko/os/register_atfork.h"
+#include "ko/os/thread_id.h"
+
+extern "C" void* __dso_handle __attribute__((visibility("hidden")));
+
+namespace ko::os {
+namespace {
+
+constexpr size_t kMaxHandlers = 8;
+
+constinit ForkHandlers registered[kMaxHandlers] = {};
+constinit std::atomic<size_t> count = 0;
+
+constinit thread_local pid_t forking_thread = 0;
+
+// What the child is to let in; written in children only.
+constinit sigset_t held_back = {};
+
+// As the C library does it: the newest one first before a fork, the oldest one first after it.
+void Before() {
+  forking_thread = ThreadId();
+  for (size_t i = count.load(std::memory_order_acquire); i-- > 0;) registered[i].before();
+}
+void InParent() {
+  const size_t all = count.load(std::memory_order_acquire);
+  for (size_t i = 0; i < all; ++i) registered[i].in_parent();
+}
+
+}  // namespace
+
+void RunForkHandlersInChild(const ForkedFrom& from) {
+  const size_t all = count.load(std::memory_order_acquire);
+  if (all > 0) ::sigemptyset(&held_back);
+  for (size_t i = 0; i < all; ++i) registered[i].in_child(from);
+}
+
+void RegisterForkHandlers(const ForkHandlers& handlers) {
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  const size_t index = count.load(std::memory_order_relaxed);
+  if (index == kMaxHandlers) std::abort();
+  registered[index] = handlers;
+  // Release: pairs with the loads above, in this thread or behind the lock of the C library's registry.
+  count.store(index + 1, std::memory_order_release);
+  if (index == 0 && __register_atfork != nullptr) {
+    const auto in_child = [] {
+      RunForkHandlersInChild({.thread = forking_thread, .locked = true, .handlers_reset = false});
+    };
+    __register_atfork(Before, InParent, in_child, __dso_handle);
+  }
+}
+
+void LetInAfterFork(int signo) { ::sigaddset(&held_back, signo); }
+
+void LetInWhatWasHeldBack(sigset_t& mask) {
+  for (int signo = 1; signo < NSIG; ++signo) {
+    if (::sigismember(&held_back, signo) == 1) ::sigdelset(&mask, signo);
+  }
+}
+
+}  // namespace ko::os

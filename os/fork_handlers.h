@@ -1,0 +1,41 @@
+#ifndef KO_OS_FORK_HANDLERS_H_
+#define KO_OS_FORK_HANDLERS_H_
+
+#include <sys/types.h>
+
+#include <csignal>
+
+namespace ko::os {
+
+// What a child wants to know of the fork that it comes from.
+struct ForkedFrom {
+  pid_t thread;         // the thread that forked, by its id in the parent
+  bool locked;          // whether `before` was run
+  bool handlers_reset;  // whether the kernel has taken the parent's signal handlers away
+};
+
+// What a module does around each fork of this process, whoever forks. The C library has a registry of such handlers, too
+// (pthread_atfork), but runs them in its own fork only; ForkWithPidfd, which can do without that, runs these.
+struct ForkHandlers {
+  // In the parent, around a fork by the C library: for locks that another thread may hold.
+  void (*before)();
+  void (*in_parent)();
+  void (*in_child)(const ForkedFrom& from);
+};
+
+// Registers them for good; up to 8.
+//
+// Threads: any. Fork: a child has its parent's. Signals: not from handlers. Crash, errors: none.
+void RegisterForkHandlers(const ForkHandlers& handlers);
+
+// In a child that was made without the C library's fork, by a thread that was the only one. All signals are blocked.
+void RunForkHandlersInChild(const ForkedFrom& from);
+
+// For `in_child`: the signal was blocked in the parent only until the parent has room for it.
+void LetInAfterFork(int signo);
+// In a child: takes out of `mask` what is not to stay blocked in it.
+void LetInWhatWasHeldBack(sigset_t& mask);
+
+}  // namespace ko::os
+
+#endif  // KO_OS_FORK_HANDLERS_H_

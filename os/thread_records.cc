@@ -1,0 +1,68 @@
+#include "ko/os/thread_records.h"
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+
+#include "ko/os/errno_status.h"
+
+namespace ko::os {
+namespace {
+
+// The records lie at the same place of each thread's control block, which pthread_self names: asked for once, and 0 before.
+constinit std::atomic<ptrdiff_t> id_offset = 0;
+constinit std::atomic<ptrdiff_t> robust_list_offset = 0;
+
+char* ControlBlock() { return reinterpret_cast<char*>(::pthread_self()); }
+
+absl::Status FindOffsets() {
+  int* id = nullptr;
+  if (::prctl(PR_GET_TID_ADDRESS, &id) != 0) {
+    return absl::UnimplementedError(ErrnoStatus(errno, "prctl(PR_GET_TID_ADDRESS)").message());
+  }
+  if (id == nullptr || *id != ::gettid()) {
+    return absl::UnimplementedError("the C library keeps its threads' ids at an unknown place");
+  }
+  robust_list_head* robust_list = nullptr;
+  size_t length = 0;
+  if (::syscall(SYS_get_robust_list, 0, &robust_list, &length) != 0) {
+    return ErrnoStatus(errno, "get_robust_list");
+  }
+  if (robust_list != nullptr) {
+    robust_list_offset.store(reinterpret_cast<char*>(robust_list) - ControlBlock(),
+                             std::memory_order_relaxed);
+  }
+  // Release: pairs with Find's load, for the other offset.
+  id_offset.store(reinterpret_cast<char*>(id) - ControlBlock(), std::memory_order_release);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<ThreadRecords> ThreadRecords::Find() {
+  if (id_offset.load(std::memory_order_acquire) == 0) {  // pairs with FindOffsets
+    if (absl::Status found = FindOffsets(); !found.ok()) return found;
+  }
+  ThreadRecords records;
+  records.id_ = reinterpret_cast<int*>(ControlBlock() + id_offset.load(std::memory_order_relaxed));
+  const ptrdiff_t robust_list = robust_list_offset.load(std::memory_order_relaxed);
+  if (robust_list != 0) {
+    records.robust_list_ = reinterpret_cast<robust_list_head*>(ControlBlock() + robust_list);
+  }
+  return records;
+}
+
+void ThreadRecords::RenewRobustList() const {
+  if (robust_list_ == nullptr) return;
+  robust_list_->list.next = &robust_list_->list;
+  robust_list_->list_op_pending = nullptr;
+  ::syscall(SYS_set_robust_list, robust_list_, sizeof *robust_list_);
+}
+
+}  // namespace ko::os
