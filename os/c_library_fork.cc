@@ -1,15 +1,17 @@
 #include "ko/os/c_library_fork.h"
 
+#include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
+#include <sys/single_threaded.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 
 #include "absl/base/config.h"
-#include "ko/os/loaded_objects.h"
 #include "ko/os/register_atfork.h"
 
 namespace ko::os {
@@ -18,11 +20,8 @@ namespace {
 // What an object's dynamic section says of its symbols.
 class DynamicSymbols {
  public:
-  explicit DynamicSymbols(const dl_phdr_info& object) : base_(object.dlpi_addr) {
-    for (int i = 0; i < object.dlpi_phnum; ++i) {
-      if (object.dlpi_phdr[i].p_type != PT_DYNAMIC) continue;
-      Read(reinterpret_cast<const ElfW(Dyn)*>(base_ + object.dlpi_phdr[i].p_vaddr));
-    }
+  explicit DynamicSymbols(const link_map& object) : base_(object.l_addr) {
+    if (object.l_ld != nullptr) Read(object.l_ld);
   }
 
   bool known() const { return symbols_ != nullptr && names_ != nullptr && has_count_; }
@@ -83,40 +82,55 @@ class DynamicSymbols {
   bool has_count_ = false;
 };
 
-bool Contains(const dl_phdr_info& object, const void* address) {
-  const auto place = reinterpret_cast<uintptr_t>(address);
-  for (int i = 0; i < object.dlpi_phnum; ++i) {
-    const ElfW(Phdr)& segment = object.dlpi_phdr[i];
-    const uintptr_t begin = object.dlpi_addr + segment.p_vaddr;
-    if (segment.p_type == PT_LOAD && place >= begin && place < begin + segment.p_memsz) return true;
+// The program's, the first of all; null where it has been linked statically. It is never unloaded.
+const link_map* FindProgram() {
+  void* const handle = ::dlopen(nullptr, RTLD_LAZY | RTLD_NOLOAD);
+  if (handle == nullptr) return nullptr;
+  const link_map* program = nullptr;
+  if (::dlinfo(handle, RTLD_DI_LINKMAP, &program) != 0) program = nullptr;
+  ::dlclose(handle);
+  return program;
+}
+
+const link_map* ObjectOf(const void* address) {
+  Dl_info info;
+  link_map* object = nullptr;
+  return ::dladdr1(address, &info, reinterpret_cast<void**>(&object), RTLD_DL_LINKMAP) != 0 ? object
+                                                                                            : nullptr;
+}
+
+bool LookThroughAllObjects(const link_map& program) {
+  const link_map* const library = ObjectOf(reinterpret_cast<const void*>(&__register_atfork));
+  const link_map* const forks = ObjectOf(reinterpret_cast<const void*>(&::fork));
+  if (library == nullptr || library == &program || forks != library) return true;
+  if (!DynamicSymbols(program).known()) return true;
+  for (const link_map* object = &program; object != nullptr; object = object->l_next) {
+    const DynamicSymbols symbols(*object);
+    if (object != library && symbols.known() &&
+        (symbols.Imports("__register_atfork") || symbols.Imports("pthread_atfork"))) {
+      return true;
+    }
   }
   return false;
 }
 
-bool LookThroughAllObjects() {
-  const auto registers = reinterpret_cast<const void*>(&__register_atfork);
-  const auto fork = reinterpret_cast<const void*>(&::fork);
-  if (registers == nullptr) return true;
-  bool is_program = true;  // the first one is
-  bool is_librarys_own = false;
-  bool has_registrar = false;
-  ForEachLoadedObject([&](const dl_phdr_info& object) {
-    const DynamicSymbols symbols(object);
-    const bool is_library = Contains(object, registers);
-    if (is_library) is_librarys_own = !is_program && Contains(object, fork);
-    if (is_program && !symbols.known()) has_registrar = true;  // linked statically, whatever is in it
-    if (!is_library && symbols.known() &&
-        (symbols.Imports("__register_atfork") || symbols.Imports("pthread_atfork"))) {
-      has_registrar = true;
+// Another one when an object has been loaded or unloaded. Reads the loader's list without its lock, as the only thread may;
+// taking the lock is writing to a page that the child would copy.
+uint64_t VersionOf(const link_map& program) {
+  uint64_t version = 1;
+  for (const link_map* object = &program; object != nullptr; object = object->l_next) {
+    for (const uintptr_t part : {reinterpret_cast<uintptr_t>(object), uintptr_t{object->l_addr},
+                                 reinterpret_cast<uintptr_t>(object->l_ld)}) {
+      version = (version ^ part) * 0x9e3779b97f4a7c15u;
+      version ^= version >> 32;
     }
-    is_program = false;
-    return !has_registrar;
-  });
-  return has_registrar || !is_librarys_own;
+  }
+  return version | 1;
 }
 
-// How often objects were loaded and unloaded when the answer was found, and the answer in the lowest bit; 0 is none yet.
+// What was found, with the version in the other bits; 0 is nothing yet.
 constinit std::atomic<uint64_t> remembered = 0;
+constexpr uint64_t kNeeded = 2;
 
 }  // namespace
 
@@ -125,16 +139,14 @@ bool NeedsCLibraryFork() {
     defined(ABSL_HAVE_THREAD_SANITIZER)
   return true;
 #else
-  uint64_t version = 0;
-  ForEachLoadedObject([&version](const dl_phdr_info& object) {
-    version = (uint64_t{object.dlpi_adds} << 32 | uint64_t{object.dlpi_subs}) << 1;
-    return false;
-  });
+  static const link_map* const program = FindProgram();
+  if (program == nullptr || !__libc_single_threaded) return true;
+  const uint64_t version = VersionOf(*program) & ~kNeeded;
   // Relaxed: the answer is in the word itself.
   const uint64_t known = remembered.load(std::memory_order_relaxed);
-  if (version != 0 && (known & ~uint64_t{1}) == version) return (known & 1) != 0;
-  const bool needs = LookThroughAllObjects();
-  remembered.store(version | (needs ? 1 : 0), std::memory_order_relaxed);
+  if ((known & ~kNeeded) == version) return (known & kNeeded) != 0;
+  const bool needs = LookThroughAllObjects(*program);
+  remembered.store(version | (needs ? kNeeded : 0), std::memory_order_relaxed);
   return needs;
 #endif
 }

@@ -8,7 +8,8 @@ namespace ko::os {
 // Anybody's handlers are supposed where an object that is loaded, the program included, imports what registers them.
 // Looked at again when an object has been loaded or unloaded since.
 //
-// Threads: any. Fork: any process. Signals: not in a handler (the loader's lock). Crash, errors: none; true when in doubt.
+// Threads: true where there is another one. Fork: any process. Signals: not in a handler (the loader's lock). Crash, errors:
+// none; true when in doubt.
 bool NeedsCLibraryFork();
 
 }  // namespace ko::os

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <linux/sched.h>
-#include <sys/single_threaded.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -120,7 +119,7 @@ std::variant<ForkedProcess, StartFailure> ForkByClone(const ThreadRecords& threa
 }  // namespace
 
 std::variant<ForkedProcess, StartFailure> ForkWithPidfd(Handlers handlers) {
-  if (__libc_single_threaded && !NeedsCLibraryFork()) {
+  if (!NeedsCLibraryFork()) {
     if (const absl::StatusOr<ThreadRecords> thread = ThreadRecords::Find(); thread.ok()) {
       std::variant<ForkedProcess, StartFailure> forked = ForkByClone(*thread, handlers);
       const auto* const failure = std::get_if<StartFailure>(&forked);

@@ -20,7 +20,8 @@ constinit std::atomic<size_t> count = 0;
 
 constinit thread_local pid_t forking_thread = 0;
 
-// What the child is to let in; written in children only.
+// What the child is to let in; written in children only, and only where there is any: the page is the parent's until then.
+constinit bool holds_back = false;
 constinit sigset_t held_back = {};
 
 // As the C library does it: the newest one first before a fork, the oldest one first after it.
@@ -37,7 +38,7 @@ void InParent() {
 
 void RunForkHandlersInChild(const ForkedFrom& from) {
   const size_t all = count.load(std::memory_order_acquire);
-  if (all > 0) ::sigemptyset(&held_back);
+  if (holds_back) holds_back = false;
   for (size_t i = 0; i < all; ++i) registered[i].in_child(from);
 }
 
@@ -57,9 +58,14 @@ void RegisterForkHandlers(const ForkHandlers& handlers) {
   }
 }
 
-void LetInAfterFork(int signo) { ::sigaddset(&held_back, signo); }
+void LetInAfterFork(int signo) {
+  if (!holds_back) ::sigemptyset(&held_back);
+  holds_back = true;
+  ::sigaddset(&held_back, signo);
+}
 
 void LetInWhatWasHeldBack(sigset_t& mask) {
+  if (!holds_back) return;
   for (int signo = 1; signo < NSIG; ++signo) {
     if (::sigismember(&held_back, signo) == 1) ::sigdelset(&mask, signo);
   }

@@ -1,15 +1,25 @@
 #include "ko/os/loaded_code.h"
 
+#include <link.h>
+
 #include <algorithm>
 
-#include "ko/os/loaded_objects.h"
+#include "absl/functional/function_ref.h"
 
 namespace ko::os {
 namespace {
 
+// `visit` returns whether to go on.
+void ForEachObject(absl::FunctionRef<bool(const dl_phdr_info&)> visit) {
+  const auto call = [](dl_phdr_info* info, size_t, void* data) {
+    return (*static_cast<absl::FunctionRef<bool(const dl_phdr_info&)>*>(data))(*info) ? 0 : 1;
+  };
+  ::dl_iterate_phdr(call, &visit);
+}
+
 uint64_t CountUnloads() {
   uint64_t unloads = 0;
-  ForEachLoadedObject([&unloads](const dl_phdr_info& info) {
+  ForEachObject([&unloads](const dl_phdr_info& info) {
     unloads = info.dlpi_subs;
     return false;
   });
@@ -21,7 +31,7 @@ uint64_t CountUnloads() {
 LoadedCode LoadedCode::Now() {
   LoadedCode code;
   bool is_program = true;  // the first one is
-  ForEachLoadedObject([&](const dl_phdr_info& info) {
+  ForEachObject([&](const dl_phdr_info& info) {
     for (int i = 0; i < info.dlpi_phnum; ++i) {
       const auto& segment = info.dlpi_phdr[i];
       if (segment.p_type != PT_LOAD || (segment.p_flags & PF_X) == 0) continue;

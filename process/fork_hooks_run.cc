@@ -1,6 +1,9 @@
 #include "ko/process/fork_hooks_run.h"
 
+#include <atomic>
 #include <vector>
+
+#include "ko/os/fork_handlers.h"
 
 namespace ko {
 namespace {
@@ -16,7 +19,21 @@ struct Hooks {
   std::vector<ForkHookSteps*> oldest_first;
 };
 
+constinit std::atomic<bool> ever_registered = false;
 thread_local bool running = false;
+
+// For forks that find no hook, while another thread registers the first.
+void KeepLockFromChildren() {
+  os::RegisterForkHandlers({[] {
+                              if (!running) Hooks::Get().mutex.lock();
+                            },
+                            [] {
+                              if (!running) Hooks::Get().mutex.unlock();
+                            },
+                            [](const os::ForkedFrom& from) {
+                              if (from.locked && !running) Hooks::Get().mutex.unlock();
+                            }});
+}
 
 void Run(absl::AnyInvocable<void()>& step) noexcept {
   if (step != nullptr) step();
@@ -26,6 +43,7 @@ void Run(absl::AnyInvocable<void()>& step) noexcept {
 
 void RegisterForkHook(ForkHookSteps* steps) {
   Hooks& hooks = Hooks::Get();
+  if (!ever_registered.exchange(true, std::memory_order_acq_rel)) KeepLockFromChildren();
   const std::lock_guard<std::mutex> lock(hooks.mutex);
   hooks.oldest_first.push_back(steps);
 }
@@ -38,18 +56,23 @@ void UnregisterForkHook(ForkHookSteps* steps) {
 
 bool ForkHooksRun::IsRunningOnThisThread() { return running; }
 
-ForkHooksRun::ForkHooksRun() : lock_(Hooks::Get().mutex) {
+ForkHooksRun::ForkHooksRun() {
+  // Acquire: pairs with RegisterForkHook. A hook that another thread registers at this moment may be missed.
+  if (!ever_registered.load(std::memory_order_acquire)) return;
+  lock_ = std::unique_lock(Hooks::Get().mutex);
   running = true;
   const std::vector<ForkHookSteps*>& hooks = Hooks::Get().oldest_first;
   for (auto hook = hooks.rbegin(); hook != hooks.rend(); ++hook) Run((*hook)->before);
 }
 
 ForkHooksRun::~ForkHooksRun() {
+  if (!lock_.owns_lock()) return;
   for (ForkHookSteps* hook : Hooks::Get().oldest_first) Run(hook->in_parent);
   running = false;
 }
 
 void ForkHooksRun::FinishInChild() {
+  if (!lock_.owns_lock()) return;
   for (ForkHookSteps* hook : Hooks::Get().oldest_first) Run(hook->in_child);
   running = false;
   lock_.unlock();

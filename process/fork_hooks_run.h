@@ -19,7 +19,8 @@ void RegisterForkHook(ForkHookSteps* steps);
 void UnregisterForkHook(ForkHookSteps* steps);
 
 // The hooks of one fork: `before` is run by the constructor, `in_parent` by the destructor, in the parent, whether
-// it forked or not. The hooks are locked meanwhile, so that the child's copy of the lock is this thread's to open.
+// it forked or not. The hooks are locked meanwhile, so that the child's copy of the lock is this thread's to open. Where
+// there are none nothing is done and nothing written to, which the child or its parent would have to copy.
 class ForkHooksRun {
  public:
   ForkHooksRun();

@@ -1,5 +1,7 @@
 #include "ko/process/report_slots.h"
 
+#include <sys/single_threaded.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <mutex>
@@ -20,6 +22,7 @@ constexpr size_t kFewestInAMapping = 15;
 // Guards all pools of this process.
 constinit std::mutex mutex;
 
+// Not taken by a thread that is the only one: what a process writes to after a fork it has to copy first.
 std::unique_lock<std::mutex> Lock() {
   [[maybe_unused]] static const bool registered = [] {
     os::RegisterForkHandlers({[] { mutex.lock(); }, [] { mutex.unlock(); },
@@ -28,7 +31,7 @@ std::unique_lock<std::mutex> Lock() {
                               }});
     return true;
   }();
-  return std::unique_lock(mutex);
+  return __libc_single_threaded ? std::unique_lock<std::mutex>() : std::unique_lock(mutex);
 }
 
 }  // namespace
