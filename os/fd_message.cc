@@ -92,4 +92,11 @@ Readiness AwaitReadable(int socket, int other, bool block) {
   return {fds[0].revents != 0, fds[1].revents != 0};
 }
 
+Readiness AwaitReadable(int socket, int other, absl::Duration timeout) {
+  pollfd fds[2] = {{socket, POLLIN, 0}, {other, POLLIN, 0}};
+  const timespec time = absl::ToTimespec(timeout);
+  ::ppoll(fds, 2, &time, nullptr);
+  return {fds[0].revents != 0, fds[1].revents != 0};
+}
+
 }  // namespace ko::os

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "ko/os/unique_fd.h"
 
@@ -42,6 +43,8 @@ struct Readiness {
   bool other = false;
 };
 Readiness AwaitReadable(int socket, int other, bool block);
+// The same, asleep for at most `timeout`.
+Readiness AwaitReadable(int socket, int other, absl::Duration timeout);
 
 }  // namespace ko::os
 

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 
+#include "absl/time/time.h"
 #include "ko/testing/in_child.h"
 #include "ko/testing/leaks.h"
 #include "ko/testing/status_matchers.h"
@@ -93,6 +94,15 @@ TEST_F(FdMessageTest, ReadinessIsToldForEach) {
   ready = AwaitReadable(a(), b(), /*block=*/true);
   EXPECT_FALSE(ready.socket);
   EXPECT_TRUE(ready.other);
+}
+
+TEST_F(FdMessageTest, WaitForReadinessMayEndBeforeThereIsAny) {
+  Readiness ready = AwaitReadable(a(), b(), absl::Milliseconds(1));
+  EXPECT_FALSE(ready.socket || ready.other);
+  EXPECT_EQ(SendMessage(a(), {"x"}, {}, true), 0);
+  ready = AwaitReadable(b(), a(), absl::Hours(1));
+  EXPECT_TRUE(ready.socket);
+  EXPECT_FALSE(ready.other);
 }
 
 }  // namespace

@@ -27,6 +27,8 @@ class ChildReport {
   // In the parent, after the child's end: the status with what the child reported.
   ExitStatus Complete(ExitStatus status) const;
 
+  bool empty() const { return kind_.load(std::memory_order_relaxed) == kNothing; }
+
   // In the parent: it is empty again.
   void Clear() { kind_.store(kNothing, std::memory_order_relaxed); }
 

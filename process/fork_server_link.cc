@@ -119,22 +119,24 @@ absl::StatusOr<BlankChild> ForkServerLink::Take() {
     }
     if (!spares_.empty()) continue;
     wait = open_births_ > 0;
-    if (wait) continue;
+    if (wait) {
+      Hurry();
+      continue;
+    }
     if (asked && !refusal_.ok()) return std::exchange(refusal_, absl::OkStatus());
     refusal_ = absl::OkStatus();
     asked = true;
-    wait = Ask();
+    wait = Ask(BirthRequest::kAtOnce);
   }
 }
 
 void ForkServerLink::Refill(size_t wanted) {
   if (!TakeReplies(/*wait=*/false) && !ReplaceServer()) return;  // Take finds that out, too
-  if (heir_.has_value() && spares_.size() + open_births_ > wanted / 4) return;
-  while (heir_.has_value() + spares_.size() + open_births_ < 1 + wanted && Ask()) continue;
+  while (heir_.has_value() + spares_.size() + open_births_ < 1 + wanted && Ask(BirthRequest::kSoon)) continue;
 }
 
 // False where that cannot be: `refusal_` says why, or the server has died.
-bool ForkServerLink::Ask() {
+bool ForkServerLink::Ask(BirthRequest::Kind kind) {
   for (uint32_t i = 0; i < kMaxBirths; ++i) {
     if (births_[i].has_value()) continue;
     absl::StatusOr<ReportPage> page = ReportPage::Take(reports_);
@@ -143,7 +145,7 @@ bool ForkServerLink::Ask() {
       return false;
     }
     table().pids[i].store(0, std::memory_order_relaxed);
-    const BirthRequest request{i, page->index()};
+    const BirthRequest request{i, page->index(), kind};
     const int error = os::SendMessage(server_.socket.get(), {BytesOf(request)}, {}, /*block=*/true);
     if (error != 0) {
       refusal_ = os::ErrnoStatus(error, "sendmsg", "the fork server");
@@ -151,9 +153,17 @@ bool ForkServerLink::Ask() {
     }
     births_[i] = *std::move(page);
     ++open_births_;
+    unhurried_ = kind == BirthRequest::kSoon;
     return true;
   }
   return false;
+}
+
+void ForkServerLink::Hurry() {
+  if (!std::exchange(unhurried_, false)) return;
+  const BirthRequest request{.kind = BirthRequest::kHurry};
+  os::SendMessage(server_.socket.get(), {BytesOf(request)}, {},
+                  /*block=*/true);  // a death is noticed elsewhere
 }
 
 bool ForkServerLink::TakeReplies(bool wait) {

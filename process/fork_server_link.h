@@ -52,7 +52,8 @@ class ForkServerLink {
   ForkServerLink(BlankChild server, os::LoadedCode code, std::shared_ptr<ReportFile> reports,
                  ReportPage table_page, os::SharedMapping table);
 
-  bool Ask();
+  bool Ask(BirthRequest::Kind kind);
+  void Hurry();
   // Takes in the next word of the server's, if there is one or `wait`; false when it has died.
   bool TakeReplies(bool wait);
   bool TakeReply();
@@ -70,7 +71,8 @@ class ForkServerLink {
   std::deque<BlankChild> spares_;
   std::array<std::optional<ReportPage>, kMaxBirths> births_;  // that the server has been asked for
   size_t open_births_ = 0;
-  absl::Status refusal_;  // the last one that has not been told
+  bool unhurried_ = false;  // the server may let some time pass before it makes them
+  absl::Status refusal_;    // the last one that has not been told
 };
 
 }  // namespace ko

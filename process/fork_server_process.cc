@@ -5,16 +5,17 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
-#include <ctime>
 #include <new>
 #include <string>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "ko/os/errno_status.h"
 #include "ko/os/fd_message.h"
 #include "ko/os/pidfd.h"
@@ -33,14 +34,26 @@ void BlockAllSignals() {
   ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
 }
 
+// So long a task that has just begun has the processors for itself.
+constexpr absl::Duration kSoon = absl::Microseconds(200);
+
 // As deep as an order and its task go at first.
 [[gnu::noinline]] void TouchStack() {
-  volatile char deep[kMaxInlineBytes + (16 << 10)];
-  for (size_t i = 0; i < sizeof deep; i += 1024) deep[i] = 0;
+  volatile char deep[8 << 10];
+  for (size_t i = 0; i < sizeof deep; i += 4096) deep[i] = 0;
 }
 
 void TouchHeap() {
-  for (const size_t bytes : {16, 64, 256, 1024}) ::operator delete(::operator new(bytes));
+  for (size_t bytes = 16; bytes <= 1024; bytes *= 4) ::operator delete(::operator new(bytes));
+}
+
+// A new process pays for the first touch of each page. What an order and most tasks need is touched here; in the server,
+// this looks up the functions that libraries call for the first time.
+[[gnu::noinline]] void WarmUp() {
+  TouchStack();
+  TouchHeap();
+  ChildBody([] {})();
+  std::chrono::steady_clock::now();
 }
 
 }  // namespace
@@ -55,6 +68,7 @@ absl::Status ForkServerProcess::Run(absl::FunctionRef<absl::Status()> init) {
         "the init of a fork server has started threads, which its children would not have");
   }
   FlushOutput();  // or each child would print it
+  if (absl::Status status = KeepExitHandlersFromChildren(); !status.ok()) return status;
   BlockAllSignals();
   if (absl::Status status = BecomeServer(); !status.ok()) return status;
   // From here on the pidfd tells of the caller's end, and not the end of the one thread that started this server.
@@ -62,6 +76,14 @@ absl::Status ForkServerProcess::Run(absl::FunctionRef<absl::Status()> init) {
   if (!Reply({.kind = ServerReply::kReady})) return absl::OkStatus();
   Role role = Role::kServer;
   while (role != Role::kLeaving) role = role == Role::kServer ? Serve() : AwaitOrder();
+  return absl::OkStatus();
+}
+
+// What init has registered to run at the exit is for nobody. Once for all that are forked from here on.
+absl::Status ForkServerProcess::KeepExitHandlersFromChildren() {
+  const absl::StatusOr<os::SharedMapping> report = os::SharedMapping::Create(ChildReport::kBytes);
+  if (!report.ok()) return report.status();
+  ForkedChild(*static_cast<ChildReport*>(report->data())).LeaveParentsExitHandlersAlone();
   return absl::OkStatus();
 }
 
@@ -81,6 +103,7 @@ absl::Status ForkServerProcess::BecomeServer() {
   births_ = *std::move(births);
   births_.KeepFromNewChildren();
   static_cast<BirthTable*>(births_.data())->touched.fetch_add(1, std::memory_order_relaxed);
+  WarmUp();
   return absl::OkStatus();
 }
 
@@ -98,6 +121,10 @@ ForkServerProcess::Role ForkServerProcess::Serve() {
       os::ReceiveMessage(ends_.socket.get(), &request, sizeof request, /*block=*/false);
   if (message.bytes < 0 && message.error_number == EAGAIN) return Role::kServer;
   if (message.bytes != sizeof request || request.birth >= kMaxBirths) return Role::kLeaving;
+  if (request.kind == BirthRequest::kHurry) return Role::kServer;
+  if (request.kind == BirthRequest::kSoon) {
+    if (os::AwaitReadable(ends_.socket.get(), caller_pidfd_.get(), kSoon).other) return Role::kLeaving;
+  }
   return Bear(request);
 }
 
@@ -133,32 +160,26 @@ void ForkServerProcess::BecomeBlank(os::UniqueFd socket, uint32_t report_page) {
   absl::StatusOr<os::SharedMapping> report = ReportFile::Map(ends_.reports.get(), report_page);
   if (!report.ok()) ::_exit(127);
   report_ = *std::move(report);
-  ForkedChild(*static_cast<ChildReport*>(report_.data())).LeaveParentsExitHandlersAlone();
-  // A new process pays for the first touch of each page. What an order needs is touched while nobody waits for it.
-  BlankOrder none;
-  os::ReceiveMessage(/*socket=*/-1, &none, sizeof none, /*block=*/false);
-  TouchStack();
-  TouchHeap();
-  ChildBody([] {})();
-  sigset_t mask;
-  ::pthread_sigmask(SIG_BLOCK, nullptr, &mask);
-  timespec now;
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  warm_ = false;
 }
 
 ForkServerProcess::Role ForkServerProcess::AwaitOrder() {
-  const os::Readiness ready = os::AwaitReadable(ends_.socket.get(), caller_pidfd_.get(), /*block=*/true);
+  // What an order needs is touched while nobody waits for it.
+  const os::Readiness ready = os::AwaitReadable(ends_.socket.get(), caller_pidfd_.get(), /*block=*/warm_);
+  if (!ready.socket && !ready.other && !std::exchange(warm_, true)) {
+    WarmUp();
+    std::memset(message_, 0, sizeof(BlankOrder));
+  }
   if (!ready.socket) return ready.other ? Role::kLeaving : Role::kBlank;
-  char buffer[sizeof(BlankOrder) + kMaxInlineBytes];
   os::ReceivedMessage message =
-      os::ReceiveMessage(ends_.socket.get(), buffer, sizeof buffer, /*block=*/false);
+      os::ReceiveMessage(ends_.socket.get(), message_, sizeof message_, /*block=*/false);
   if (message.bytes < 0 && message.error_number == EAGAIN) return Role::kBlank;
   if (message.bytes < static_cast<ssize_t>(sizeof(BlankOrder))) return Role::kLeaving;
   BlankOrder order;
-  std::memcpy(&order, buffer, sizeof order);
+  std::memcpy(&order, message_, sizeof order);
   if (order.kind == BlankOrder::kServe) return BecomeServer().ok() ? Role::kServer : Role::kLeaving;
 
-  RunTask(order, std::string_view(buffer, message.bytes).substr(sizeof order), std::move(message.fds));
+  RunTask(order, std::string_view(message_, message.bytes).substr(sizeof order), std::move(message.fds));
 }
 
 void ForkServerProcess::RunTask(const BlankOrder& order, std::string_view arguments,

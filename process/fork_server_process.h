@@ -38,6 +38,7 @@ class ForkServerProcess {
   enum class Role { kServer, kBlank, kLeaving };
 
   absl::Status WatchCaller();
+  static absl::Status KeepExitHandlersFromChildren();
   absl::Status BecomeServer();
   Role Serve();
   Role Bear(const BirthRequest& request);
@@ -52,6 +53,9 @@ class ForkServerProcess {
   os::SiblingForker forker_;
   os::SharedMapping births_;  // a server's
   os::SharedMapping report_;  // a blank child's
+  bool warm_ = false;         // it has touched what it will need
+  // An order with its arguments. Last, for what is in use of this object and of the stack below it to lie in few pages.
+  char message_[sizeof(BlankOrder) + kMaxInlineBytes];
 };
 
 }  // namespace ko

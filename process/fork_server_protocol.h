@@ -14,7 +14,7 @@
 // What a ForkServer's caller, its server process and its blank children say to each other.
 //
 //   server -> caller   ServerReply kReady     it has run its init and listens
-//   caller -> server   BirthRequest           one blank child, please
+//   caller -> server   BirthRequest           one blank child, please, at once or soon
 //   server -> caller   ServerReply kBorn      with two descriptors: its pidfd, the caller's end of its socket
 //                      ServerReply kNotBorn   with the reason
 //   caller -> blank    BlankOrder kRun        become a task; with its arguments and descriptors
@@ -37,8 +37,14 @@ struct BirthTable {
 };
 
 struct BirthRequest {
-  uint32_t birth;        // the place in the table
-  uint32_t report_page;  // of the report file
+  enum Kind : uint32_t {
+    kAtOnce,
+    kSoon,   // when the task that has just begun has had the processors for a moment, or at the next word
+    kHurry,  // no further child, but those that were asked for are waited for
+  };
+  uint32_t birth = 0;        // the place in the table
+  uint32_t report_page = 0;  // of the report file
+  Kind kind = kAtOnce;
 };
 
 struct ServerReply {

@@ -323,8 +323,12 @@ TEST_F(ForkServerTest, OnlyTheChildsExitHandlersRunInIt) {
     };
     const ForkServer server = Start(std::move(options));
     EXPECT_EQ(EndOf<&PrintAtExit>(server), ExitStatus::Exited(0));
+    const pid_t pid = server.pid();
+    ::kill(pid, SIGKILL);
+    testing::AwaitEnded(pid);
+    EXPECT_EQ(EndOf<&PrintAtExit>(server), ExitStatus::Exited(0)) << "of an heir";
   });
-  EXPECT_EQ(result.out, "childs");
+  EXPECT_EQ(result.out, "childschilds");
 }
 
 // --- A warm server ---

@@ -59,7 +59,7 @@ class ForkServerTrustTest : public testing::LeakCheckedTest {
         BirthRequest request;
         if (os::ReceiveMessage(socket, &request, sizeof request, /*block=*/true).bytes != sizeof request)
           ::_exit(0);
-        answer(socket, request.birth);
+        if (request.kind != BirthRequest::kHurry) answer(socket, request.birth);
       }
     };
     absl::StatusOr<ForkServer> server = ForkServer::Start(std::move(options));

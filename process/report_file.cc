@@ -70,8 +70,11 @@ ExitStatus ReportPage::Complete(ExitStatus status) {
   alignas(ChildReport) char copy[sizeof(ChildReport)] = {};
   const int fd = file_->descriptor();
   if (::pread(fd, copy, sizeof copy, OffsetOf(index_)) < 0) return status;
-  ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, OffsetOf(index_), ChildReport::kBytes);
-  return reinterpret_cast<const ChildReport*>(copy)->Complete(std::move(status));
+  const auto& report = *reinterpret_cast<const ChildReport*>(copy);
+  if (!report.empty()) {
+    ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, OffsetOf(index_), ChildReport::kBytes);
+  }
+  return report.Complete(std::move(status));
 }
 
 }  // namespace ko
