@@ -1,5 +1,6 @@
 #include "ko/os/thread_records.h"
 
+#include <dlfcn.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sys/prctl.h>
@@ -9,6 +10,9 @@
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
 
 #include "ko/os/errno_status.h"
 
@@ -21,12 +25,30 @@ constinit std::atomic<ptrdiff_t> robust_list_offset = 0;
 
 char* ControlBlock() { return reinterpret_cast<char*>(::pthread_self()); }
 
-absl::Status FindOffsets() {
+// By what glibc tells debuggers (libthread_db): the field's bits, how many there are of it, and where it is.
+std::optional<ptrdiff_t> OffsetForDebuggers() {
+  const auto* const field = static_cast<const uint32_t*>(::dlsym(RTLD_DEFAULT, "_thread_db_pthread_tid"));
+  if (field == nullptr || field[0] != 8 * sizeof(int) || field[1] != 1) return std::nullopt;
+  return static_cast<ptrdiff_t>(field[2]);
+}
+
+// By what the kernel clears at the thread's end, where that is the id, as it is in all processes that were forked.
+std::optional<ptrdiff_t> OffsetOfClearedWord() {
   int* id = nullptr;
-  if (::prctl(PR_GET_TID_ADDRESS, &id) != 0) {
-    return absl::UnimplementedError(ErrnoStatus(errno, "prctl(PR_GET_TID_ADDRESS)").message());
-  }
-  if (id == nullptr || *id != ::gettid()) {
+  if (::prctl(PR_GET_TID_ADDRESS, &id) != 0 || id == nullptr) return std::nullopt;
+  return reinterpret_cast<char*>(id) - ControlBlock();
+}
+
+bool IsId(std::optional<ptrdiff_t> offset) {
+  int id = 0;
+  if (offset.has_value()) std::memcpy(&id, ControlBlock() + *offset, sizeof id);
+  return id == ::gettid();
+}
+
+absl::Status FindOffsets() {
+  std::optional<ptrdiff_t> id = OffsetForDebuggers();
+  if (!IsId(id)) id = OffsetOfClearedWord();
+  if (!IsId(id)) {
     return absl::UnimplementedError("the C library keeps its threads' ids at an unknown place");
   }
   robust_list_head* robust_list = nullptr;
@@ -39,7 +61,7 @@ absl::Status FindOffsets() {
                              std::memory_order_relaxed);
   }
   // Release: pairs with Find's load, for the other offset.
-  id_offset.store(reinterpret_cast<char*>(id) - ControlBlock(), std::memory_order_release);
+  id_offset.store(*id, std::memory_order_release);
   return absl::OkStatus();
 }
 

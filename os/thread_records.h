@@ -11,8 +11,7 @@ namespace ko::os {
 // by a raw clone has to renew instead, so that abort, raise, locks, threads and further forks work in it.
 //
 // Threads: the calling one's. Fork: usable in forked children. Signals: async-signal-safe after the first Find. Crash: none.
-// Errors: Unimplemented where the kernel does not tell (it is built without CONFIG_CHECKPOINT_RESTORE), or where the C
-// library keeps a thread's id elsewhere.
+// Errors: Unimplemented where neither the C library tells debuggers where it keeps a thread's id, nor the kernel.
 class ThreadRecords {
  public:
   static absl::StatusOr<ThreadRecords> Find();
