@@ -236,11 +236,18 @@ void Supervisor::Begin(const RecordPtr& record, Attempt& attempt, Attempt::Role 
 // --- in the child -----------------------------------------------------------------------------------------------------
 
 std::variant<Child, ExitStatus> Supervisor::ForkAttempt(const RecordPtr& record, Outfit& outfit) {
+  // On the stack, and so small in the callables that they need no memory: what lies on the heap the child would have to copy,
+  // only to free it.
+  struct {
+    Supervisor* supervisor;
+    RecordPtr record;
+    Outfit& outfit;
+  } const launch = {this, record, outfit};
   ForkOptions options;
   options.die_with_parent = true;
-  options.setup = [this, record, &outfit] { return EnterChild(record, outfit); };
-  return TryFork([this, record] { return (*record->spec.body)(self_.get()); }, std::move(options),
-                 &report_slots_);
+  options.setup = [&launch] { return launch.supervisor->EnterChild(launch.record, launch.outfit); };
+  return TryFork([&launch] { return (*launch.record->spec.body)(launch.supervisor->self_.get()); },
+                 std::move(options), &report_slots_);
 }
 
 // With all signals blocked. Closes what is the parent's by the numbers alone, and keeps this as it is for as long as the child

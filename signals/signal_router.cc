@@ -141,13 +141,17 @@ void Uninstall(int signo, bool reset) {
   managed.fetch_and(~Bit(signo), std::memory_order_relaxed);
 }
 
-// In a forked child: what was the parent's is forgotten.
+// In a forked child: what was the parent's is forgotten. What is nothing already is not written to, because a page that a
+// child writes to has to be copied for it.
 void ForgetParent(bool reset) {
   for (int signo = 1; signo < NSIG; ++signo) {
-    if (subscribers[signo] > 0) Uninstall(signo, reset);
+    if (subscribers[signo] == 0) continue;
+    Uninstall(signo, reset);
     subscribers[signo] = 0;
   }
-  for (auto& slot : inboxes) slot.store(nullptr);
+  for (auto& slot : inboxes) {
+    if (slot.load() != nullptr) slot.store(nullptr);
+  }
   handlers_running.store(0);  // another thread's handler may have been running in the parent
   owner = ::getpid();
 }
