@@ -270,14 +270,6 @@ TEST_F(ForkServerDeathTest, NoProcessLeftIsUnavailable) {
   });
 }
 
-TEST_F(ForkServerDeathTest, KernelThatCannotIsUnimplemented) {
-  InChild([] {
-    FailSyscall(SYS_prctl, EINVAL, testing::ArgumentMatch{0, 0xffffffff, 40 /* PR_GET_TID_ADDRESS */});
-    EXPECT_THAT(ForkServer::Start(),
-                StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("PR_GET_TID_ADDRESS")));
-  });
-}
-
 TEST_F(ForkServerDeathTest, CallerWithoutDescriptorsIsResourceExhaustedAndLeavesNoChild) {
   const testing::InChildResult result = InChild([] {
     const ForkServer server = StartWith(0);

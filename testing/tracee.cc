@@ -39,6 +39,37 @@ constexpr size_t kRax = offsetof(user, regs.rax);
 constexpr size_t kBreakpointAddress = offsetof(user, u_debugreg[0]);
 constexpr size_t kBreakpointControl = offsetof(user, u_debugreg[7]);
 
+[[gnu::noinline]] void Target() { asm volatile("nop" : : : "memory"); }
+
+// Whether a child stops at a debug register's address. Some virtual machines take such addresses and never stop there.
+bool TryDebugRegister() {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    ::ptrace(PTRACE_TRACEME);
+    ::raise(SIGSTOP);
+    Target();
+    ::_exit(0);
+  }
+  if (pid < 0) return false;
+  int status = 0;
+  bool stops =
+      ::waitpid(pid, &status, __WALL) == pid && WIFSTOPPED(status) &&
+      ::ptrace(PTRACE_POKEUSER, pid, kBreakpointAddress, reinterpret_cast<uintptr_t>(&Target)) == 0 &&
+      ::ptrace(PTRACE_POKEUSER, pid, kBreakpointControl, 1L) == 0 && ::ptrace(PTRACE_CONT, pid, 0, 0) == 0 &&
+      ::waitpid(pid, &status, __WALL) == pid && WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP;
+  if (!WIFEXITED(status) && !WIFSIGNALED(status)) {
+    ::kill(pid, SIGKILL);
+    while (::waitpid(pid, &status, __WALL) == pid && WIFSTOPPED(status)) {
+    }
+  }
+  return stops;
+}
+
+bool DebugRegistersWork() {
+  static const bool work = TryDebugRegister();
+  return work;
+}
+
 bool StopsProcess(int signo) {
   return signo == SIGSTOP || signo == SIGTSTP || signo == SIGTTIN || signo == SIGTTOU;
 }
@@ -245,19 +276,51 @@ Tracee::Where Tracee::Continue() {
   }
   rip_ = Register(kRip);
   where_ = Where::kInside;
-  if (rip_ != breakpoint_ && InstructionAt(rip_ - 1).mark) {
+  if (int3_ && rip_ == breakpoint_ + 1) {
+    rip_ = breakpoint_;
+    ::ptrace(PTRACE_POKEUSER, pid_, kRip, rip_);
+  } else if (rip_ != breakpoint_ && InstructionAt(rip_ - 1).mark) {
     where_ = Register(kRax) == kStartMark ? Where::kStart : Where::kReturned;
   }
   return where_;
 }
 
 Tracee::Where Tracee::ContinueTo(uint64_t address, int64_t times) {
+  if (!DebugRegistersWork()) return ContinueToInt3(address, times);
   ::ptrace(PTRACE_POKEUSER, pid_, kBreakpointAddress, address);
   if (::ptrace(PTRACE_POKEUSER, pid_, kBreakpointControl, 1L) != 0) return where_;  // steps will do
   breakpoint_ = address;
   while (times > 0 && Continue() == Where::kInside && rip_ == address) --times;
   breakpoint_ = 0;
   if (where_ == Where::kInside) ::ptrace(PTRACE_POKEUSER, pid_, kBreakpointControl, 0L);
+  return where_;
+}
+
+// By an instruction that traps in the place of that one, which is put back for the step over it.
+Tracee::Where Tracee::ContinueToInt3(uint64_t address, int64_t times) {
+  errno = 0;
+  const long code = ::ptrace(PTRACE_PEEKTEXT, pid_, address, 0);
+  if (errno != 0) return where_;  // steps will do
+  const long trap = (code & ~0xffL) | 0xcc;
+  if (rip_ == address) --times;
+  while (times > 0) {
+    if (rip_ == address && Step() != Where::kInside) {
+      while (where_ == Where::kAsleep && can_wake_) Step();
+      if (where_ != Where::kInside) return where_;
+    }
+    if (rip_ != address) {
+      if (::ptrace(PTRACE_POKETEXT, pid_, address, trap) != 0) return where_;
+      breakpoint_ = address;
+      int3_ = true;
+      Continue();
+      int3_ = false;
+      breakpoint_ = 0;
+      if (where_ != Where::kExited && where_ != Where::kBroken)
+        ::ptrace(PTRACE_POKETEXT, pid_, address, code);
+    }
+    if (where_ != Where::kInside || rip_ != address) return where_;
+    --times;
+  }
   return where_;
 }
 

@@ -70,6 +70,7 @@ class Tracee {
   void Resume(int request);
   Wait Await(bool may_sleep);
   Wait TakeStop(int status);
+  Where ContinueToInt3(uint64_t address, int64_t times);
   Where Broken(std::string error);
   uint64_t Register(size_t offset) const;
   bool SleepsAnew();
@@ -85,7 +86,8 @@ class Tracee {
   Where where_ = Where::kBroken;
   uint64_t rip_ = 0;
   uint64_t breakpoint_ = 0;
-  int signal_ = 0;  // to be delivered when it goes on
+  bool int3_ = false;  // it is an instruction in the child, not a debug register
+  int signal_ = 0;     // to be delivered when it goes on
   bool trapped_ = false;
   int64_t stops_ = 0;
   std::string last_sleep_;
