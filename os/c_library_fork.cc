@@ -17,6 +17,13 @@
 namespace ko::os {
 namespace {
 
+#if defined(ABSL_HAVE_ADDRESS_SANITIZER) || defined(ABSL_HAVE_MEMORY_SANITIZER) || \
+    defined(ABSL_HAVE_THREAD_SANITIZER)
+constexpr bool kIsSanitized = true;
+#else
+constexpr bool kIsSanitized = false;
+#endif
+
 // What an object's dynamic section says of its symbols.
 class DynamicSymbols {
  public:
@@ -135,10 +142,7 @@ constexpr uint64_t kNeeded = 2;
 }  // namespace
 
 bool NeedsCLibraryFork() {
-#if defined(ABSL_HAVE_ADDRESS_SANITIZER) || defined(ABSL_HAVE_MEMORY_SANITIZER) || \
-    defined(ABSL_HAVE_THREAD_SANITIZER)
-  return true;
-#else
+  if (kIsSanitized) return true;
   static const link_map* const program = FindProgram();
   if (program == nullptr || !__libc_single_threaded) return true;
   const uint64_t version = VersionOf(*program) & ~kNeeded;
@@ -148,7 +152,6 @@ bool NeedsCLibraryFork() {
   const bool needs = LookThroughAllObjects(*program);
   remembered.store(version | (needs ? kNeeded : 0), std::memory_order_relaxed);
   return needs;
-#endif
 }
 
 }  // namespace ko::os
