@@ -23,21 +23,16 @@ namespace pool {
 template <class T>
 using StatusOrVoid = std::conditional_t<std::is_void_v<T>, absl::Status, absl::StatusOr<T>>;
 
-// Puts a packed result, or the error that an item ended with, into its place.
+// A packed result, or the error that an item ended with.
 template <class T>
-void PutResult(const ItemResult& result, StatusOrVoid<T>& place) {
-  if (result.code != absl::StatusCode::kOk) {
-    place = absl::Status(result.code, result.bytes);
-  } else if constexpr (std::is_void_v<T>) {
-    place = absl::OkStatus();
+StatusOrVoid<T> ToResult(const ItemResult& result) {
+  if (result.code != absl::StatusCode::kOk) return absl::Status(result.code, result.bytes);
+  if constexpr (std::is_void_v<T>) {
+    return absl::OkStatus();
   } else {
-    internal::ArgumentReader reader(result.bytes);
-    T value = internal::ArgumentCodec<T>::Read(reader);
-    if (reader.AtEnd()) {
-      place = std::move(value);
-    } else {
-      place = Unpack<T>(result.bytes).status();
-    }
+    absl::StatusOr<std::tuple<T>> values = Unpack<T>(result.bytes);
+    if (!values.ok()) return values.status();
+    return std::get<0>(*std::move(values));
   }
 }
 
@@ -102,7 +97,7 @@ class Future {
         result =
             outcome.end.ok() ? absl::DataLossError("the task's result has been overwritten") : outcome.end;
       } else {
-        pool::PutResult<T>(*item, result);
+        result = pool::ToResult<T>(*item);
       }
     });
     task_.reset();
