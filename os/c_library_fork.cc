@@ -142,9 +142,9 @@ constexpr uint64_t kNeeded = 2;
 }  // namespace
 
 bool NeedsCLibraryFork() {
-  if (kIsSanitized) return true;
+  if (kIsSanitized || !__libc_single_threaded) return true;
   static const link_map* const program = FindProgram();
-  if (program == nullptr || !__libc_single_threaded) return true;
+  if (program == nullptr) return true;
   const uint64_t version = VersionOf(*program) & ~kNeeded;
   // Relaxed: the answer is in the word itself.
   const uint64_t known = remembered.load(std::memory_order_relaxed);

@@ -18,7 +18,10 @@ constexpr size_t kMaxHandlers = 8;
 constinit ForkHandlers registered[kMaxHandlers] = {};
 constinit std::atomic<size_t> count = 0;
 
+// Of the fork that is under way on this thread.
 constinit thread_local pid_t forking_thread = 0;
+constinit thread_local size_t handlers_run =
+    0;  // those that another thread registers meanwhile have no part in it
 
 // What the child is to let in; written in children only, and only where there is any: the page is the parent's until then.
 constinit bool holds_back = false;
@@ -27,17 +30,17 @@ constinit sigset_t held_back = {};
 // As the C library does it: the newest one first before a fork, the oldest one first after it.
 void Before() {
   forking_thread = ThreadId();
-  for (size_t i = count.load(std::memory_order_acquire); i-- > 0;) registered[i].before();
+  handlers_run = count.load(std::memory_order_acquire);
+  for (size_t i = handlers_run; i-- > 0;) registered[i].before();
 }
 void InParent() {
-  const size_t all = count.load(std::memory_order_acquire);
-  for (size_t i = 0; i < all; ++i) registered[i].in_parent();
+  for (size_t i = 0; i < handlers_run; ++i) registered[i].in_parent();
 }
 
 }  // namespace
 
 void RunForkHandlersInChild(const ForkedFrom& from) {
-  const size_t all = count.load(std::memory_order_acquire);
+  const size_t all = from.locked ? handlers_run : count.load(std::memory_order_acquire);
   if (holds_back) holds_back = false;
   for (size_t i = 0; i < all; ++i) registered[i].in_child(from);
 }
