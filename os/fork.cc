@@ -112,7 +112,7 @@ std::variant<ForkedProcess, StartFailure> ForkByClone(const ThreadRecords& threa
   if (pid < 0) return StartFailure{"clone3", errno};
   if (pid > 0) return ForkedProcess{static_cast<pid_t>(pid), UniqueFd(pidfd)};
   thread.RenewRobustList();
-  RunForkHandlersInChild({.thread = forking_thread, .locked = false, .handlers_reset = reset});
+  RunForkHandlersInChild(forking_thread, reset);
   return ForkedProcess{0, UniqueFd()};
 }
 

@@ -13,52 +13,85 @@ extern "C" void* __dso_handle __attribute__((visibility("hidden")));
 namespace ko::os {
 namespace {
 
-constexpr size_t kMaxHandlers = 8;
+// Registered for good, the oldest one first.
+class Group {
+ public:
+  size_t size() const { return size_.load(std::memory_order_acquire); }
 
-constinit ForkHandlers registered[kMaxHandlers] = {};
-constinit std::atomic<size_t> count = 0;
+  void Add(const ForkHandlers& handlers) {
+    const size_t index = size_.load(std::memory_order_relaxed);
+    if (index == kMost) std::abort();
+    all_[index] = handlers;
+    // Release: pairs with size(), in this thread or behind the lock of the C library's registry.
+    size_.store(index + 1, std::memory_order_release);
+  }
 
-// Of the fork that is under way on this thread.
-constinit thread_local pid_t forking_thread = 0;
-constinit thread_local size_t handlers_run =
-    0;  // those that another thread registers meanwhile have no part in it
+  // As the C library does it: the newest one first before a fork, the oldest one first after it.
+  void RunBefore(size_t size) const {
+    for (size_t i = size; i-- > 0;) all_[i].before();
+  }
+  void RunInParent(size_t size) const {
+    for (size_t i = 0; i < size; ++i) all_[i].in_parent();
+  }
+  void RunInChild(size_t size, const ForkedFrom& from) const {
+    for (size_t i = 0; i < size; ++i) all_[i].in_child(from);
+  }
+
+ private:
+  static constexpr size_t kMost = 8;
+
+  ForkHandlers all_[kMost] = {};
+  std::atomic<size_t> size_ = 0;
+};
+
+constinit Group inner;
+constinit Group outer;
+
+// Of the fork that is under way on this thread. What another thread registers meanwhile has no part in it.
+struct UnderWay {
+  pid_t thread;
+  size_t inner, outer;
+};
+constinit thread_local UnderWay under_way = {};
 
 // What the child is to let in; written in children only, and only where there is any: the page is the parent's until then.
 constinit bool holds_back = false;
 constinit sigset_t held_back = {};
 
-// As the C library does it: the newest one first before a fork, the oldest one first after it.
 void Before() {
-  forking_thread = ThreadId();
-  handlers_run = count.load(std::memory_order_acquire);
-  for (size_t i = handlers_run; i-- > 0;) registered[i].before();
+  under_way = {.thread = ThreadId(), .inner = inner.size(), .outer = outer.size()};
+  outer.RunBefore(under_way.outer);
+  inner.RunBefore(under_way.inner);
 }
 void InParent() {
-  for (size_t i = 0; i < handlers_run; ++i) registered[i].in_parent();
+  inner.RunInParent(under_way.inner);
+  outer.RunInParent(under_way.outer);
+}
+void InChild(const ForkedFrom& from, size_t inner_size, size_t outer_size) {
+  if (holds_back) holds_back = false;
+  inner.RunInChild(inner_size, from);
+  outer.RunInChild(outer_size, from);
 }
 
 }  // namespace
 
-void RunForkHandlersInChild(const ForkedFrom& from) {
-  const size_t all = from.locked ? handlers_run : count.load(std::memory_order_acquire);
-  if (holds_back) holds_back = false;
-  for (size_t i = 0; i < all; ++i) registered[i].in_child(from);
+void RunForkHandlersInChild(pid_t forking_thread, bool handlers_reset) {
+  InChild({.thread = forking_thread, .locked = false, .handlers_reset = handlers_reset}, inner.size(),
+          outer.size());
 }
 
-void RegisterForkHandlers(const ForkHandlers& handlers) {
+void RegisterForkHandlers(const ForkHandlers& handlers, ForkOrder order) {
   static std::mutex mutex;
+  static bool known_to_the_c_library = false;
   const std::lock_guard lock(mutex);
-  const size_t index = count.load(std::memory_order_relaxed);
-  if (index == kMaxHandlers) std::abort();
-  registered[index] = handlers;
-  // Release: pairs with the loads above, in this thread or behind the lock of the C library's registry.
-  count.store(index + 1, std::memory_order_release);
-  if (index == 0 && __register_atfork != nullptr) {
-    const auto in_child = [] {
-      RunForkHandlersInChild({.thread = forking_thread, .locked = true, .handlers_reset = false});
-    };
-    __register_atfork(Before, InParent, in_child, __dso_handle);
-  }
+  (order == ForkOrder::kOuter ? outer : inner).Add(handlers);
+  if (known_to_the_c_library || __register_atfork == nullptr) return;
+  known_to_the_c_library = true;
+  const auto in_child = [] {
+    InChild({.thread = under_way.thread, .locked = true, .handlers_reset = false}, under_way.inner,
+            under_way.outer);
+  };
+  __register_atfork(Before, InParent, in_child, __dso_handle);
 }
 
 void LetInAfterFork(int signo) {

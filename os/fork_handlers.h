@@ -23,13 +23,19 @@ struct ForkHandlers {
   void (*in_child)(const ForkedFrom& from);
 };
 
-// Registers them for good; up to 8.
+// Locks are taken in this order everywhere: in a fork, too.
+enum class ForkOrder {
+  kOuter,  // `before` is run ahead of each inner one: under its lock runs what may take the others' locks
+  kInner,  // under its lock runs nothing of another module
+};
+
+// Registers them for good; up to 8 of each order.
 //
 // Threads: any. Fork: a child has its parent's. Signals: not from handlers. Crash, errors: none.
-void RegisterForkHandlers(const ForkHandlers& handlers);
+void RegisterForkHandlers(const ForkHandlers& handlers, ForkOrder order = ForkOrder::kInner);
 
 // In a child that was made without the C library's fork, by a thread that was the only one. All signals are blocked.
-void RunForkHandlersInChild(const ForkedFrom& from);
+void RunForkHandlersInChild(pid_t forking_thread, bool handlers_reset);
 
 // For `in_child`: the signal was blocked in the parent only until the parent has room for it.
 void LetInAfterFork(int signo);

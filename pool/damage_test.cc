@@ -25,6 +25,7 @@
 #include "ko/pool/pool_segment.h"
 #include "ko/pool/process_pool.h"
 #include "ko/testing/leaks.h"
+#include "ko/testing/rounds.h"
 #include "ko/testing/status_matchers.h"
 
 namespace ko {
@@ -35,7 +36,7 @@ using testing::IsOkAndHolds;
 
 // What is written over a task's place in the shared memory.
 struct Damage {
-  uint64_t marker;  // of this task alone
+  uint64_t marker;  // of this item alone
   uint64_t result_bytes;
   uint32_t result_is_large;
   uint32_t items_started;
@@ -44,7 +45,7 @@ struct Damage {
   int32_t signal;  // 0: the worker lives on
 };
 
-// Where the arguments of the task with this marker lie. The pool's memory is the largest that this process shares.
+// The task with an item of this marker. The pool's memory is the largest that this process shares.
 pool::TaskSlot* FindTask(uint64_t marker) {
   uintptr_t begin = 0, end = 0;
   std::ifstream maps("/proc/self/maps");
@@ -59,7 +60,9 @@ pool::TaskSlot* FindTask(uint64_t marker) {
   const std::string_view pattern(reinterpret_cast<char*>(&marker), sizeof marker);
   const size_t at = bytes.find(pattern);
   if (at == std::string_view::npos) return nullptr;
-  return reinterpret_cast<pool::TaskSlot*>(begin + at - offsetof(pool::TaskSlot, arguments));
+  uintptr_t slot = begin + at - offsetof(pool::TaskSlot, arguments);
+  while (slot % alignof(pool::TaskSlot) != 0) slot -= sizeof(Damage);  // one task's items follow one another
+  return reinterpret_cast<pool::TaskSlot*>(slot);
 }
 
 int DoDamage(Damage damage) {
@@ -114,7 +117,7 @@ TEST_F(DamageTest, ArbitraryDamageInChunksLeavesThePoolUsable) {
   const uint32_t seed = std::random_device()();
   SCOPED_TRACE(seed);
   std::mt19937_64 random(seed);
-  for (int round = 0; round < 100; ++round) {
+  for (int round = 0; round < testing::Rounds(100); ++round) {
     const auto size = [&] { return random() % 2 == 0 ? random() : kSizes[random() % kSizes.size()]; };
     std::vector<Damage> damages(3);
     for (Damage& damage : damages) {

@@ -31,13 +31,15 @@ using testing::IsOk;
 using testing::IsOkAndHolds;
 using testing::StatusIs;
 
-// How often each task was run, in memory that the workers share.
+// How often each task was run, and Count in all, in memory that the workers share.
 constexpr int kCounters = 10'000;
+constexpr int kCountInAll = kCounters - 1;
 std::atomic<int>* counters = nullptr;
 
 int Add(int a, int b) { return a + b; }
 int Count(int index) {
   counters[index].fetch_add(1);
+  counters[kCountInAll].fetch_add(1);
   return index;
 }
 int DieBySignal(int signo) {
@@ -207,8 +209,12 @@ TEST_F(ProcessPoolCrashTest, WhileWorkersAreKilledAMapLosesAtMostWhatRan) {
   std::atomic<bool> ends = false;
   std::atomic<int> kills = 0;
   std::thread killer([&] {
+    int seen = 0;
     while (!ends) {
-      const std::vector<pid_t> pids = pool.WorkerPids();
+      // Where a fork takes long, workers killed at this rate would not come to run anything.
+      const int run = counters[kCountInAll];
+      const std::vector<pid_t> pids = run == seen ? std::vector<pid_t>() : pool.WorkerPids();
+      seen = run;
       if (!pids.empty() && ::kill(pids[static_cast<size_t>(kills) % pids.size()], SIGKILL) == 0) ++kills;
       ::usleep(500);
     }

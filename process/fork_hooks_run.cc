@@ -22,7 +22,8 @@ struct Hooks {
 constinit std::atomic<bool> ever_registered = false;
 thread_local bool running = false;
 
-// For forks that find no hook, while another thread registers the first.
+// For forks that find no hook, while another thread registers the first. Hooks run under this lock, and may do anything but
+// fork.
 void KeepLockFromChildren() {
   os::RegisterForkHandlers({[] {
                               if (!running) Hooks::Get().mutex.lock();
@@ -32,7 +33,8 @@ void KeepLockFromChildren() {
                             },
                             [](const os::ForkedFrom& from) {
                               if (from.locked && !running) Hooks::Get().mutex.unlock();
-                            }});
+                            }},
+                           os::ForkOrder::kOuter);
 }
 
 void Run(absl::AnyInvocable<void()>& step) noexcept {
