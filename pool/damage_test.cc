@@ -71,8 +71,8 @@ int DoDamage(Damage damage) {
   slot->result_bytes = damage.result_bytes;
   slot->result_is_large = damage.result_is_large;
   slot->items_started = damage.items_started;
-  std::memcpy(slot->results, &damage.item_bytes, sizeof damage.item_bytes);
-  std::memcpy(slot->results + sizeof damage.item_bytes, &damage.item_code, sizeof damage.item_code);
+  const pool::ItemHeader header = damage.item_bytes << 8 | (damage.item_code & 0xff);
+  std::memcpy(slot->results, &header, sizeof header);
   if (damage.signal != 0) std::raise(damage.signal);
   return 0;
 }
@@ -86,7 +86,7 @@ uint64_t NewMarker() {
 class DamageTest : public testing::LeakCheckedTest {};
 
 constexpr uint64_t kMost = std::numeric_limits<uint64_t>::max();
-constexpr std::array<uint64_t, 9> kSizes = {0, 1, 15, 16, 17, 224, 225, uint64_t{1} << 63, kMost};
+constexpr std::array<uint64_t, 10> kSizes = {0, 1, 7, 8, 9, 208, 216, 217, uint64_t{1} << 63, kMost};
 
 PoolOptions OneWorker() { return {.workers = 1, .capacity = 4, .max_message_bytes = 4096}; }
 

@@ -23,16 +23,21 @@ namespace pool {
 template <class T>
 using StatusOrVoid = std::conditional_t<std::is_void_v<T>, absl::Status, absl::StatusOr<T>>;
 
-// A packed result, or the error that an item ended with.
+// Puts a packed result, or the error that an item ended with, into its place.
 template <class T>
-StatusOrVoid<T> ToResult(const ItemResult& result) {
-  if (result.code != absl::StatusCode::kOk) return absl::Status(result.code, result.bytes);
-  if constexpr (std::is_void_v<T>) {
-    return absl::OkStatus();
+void PutResult(const ItemResult& result, StatusOrVoid<T>& place) {
+  if (result.code != absl::StatusCode::kOk) {
+    place = absl::Status(result.code, result.bytes);
+  } else if constexpr (std::is_void_v<T>) {
+    place = absl::OkStatus();
   } else {
-    absl::StatusOr<std::tuple<T>> values = Unpack<T>(result.bytes);
-    if (!values.ok()) return values.status();
-    return std::get<0>(*std::move(values));
+    internal::ArgumentReader reader(result.bytes);
+    T value = internal::ArgumentCodec<T>::Read(reader);
+    if (reader.AtEnd()) {
+      place = std::move(value);
+    } else {
+      place = Unpack<T>(result.bytes).status();
+    }
   }
 }
 
@@ -97,7 +102,7 @@ class Future {
         result =
             outcome.end.ok() ? absl::DataLossError("the task's result has been overwritten") : outcome.end;
       } else {
-        result = pool::ToResult<T>(*item);
+        pool::PutResult<T>(*item, result);
       }
     });
     task_.reset();

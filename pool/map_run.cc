@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "ko/os/deadline.h"
@@ -14,6 +15,12 @@ constexpr size_t kMostChunkBytes = size_t{1} << 20;
 // As many as can be waited for together; of quick ones so many that all are seldom done at once.
 constexpr size_t kMostChunks = PoolCore::kMostAwaited;
 constexpr size_t kMostQuickChunks = 768;
+// Of quick ones only some are timed; to look at the clock costs as much as some elements.
+constexpr uint32_t kMostUntimed = 31;
+// Quick chunks that are queued: the worker that is awake takes fewer sooner than another one wakes up.
+constexpr uint32_t kWorthWaking = 8;
+constexpr size_t kMostQuickAwaited = 4;
+constexpr size_t kChunksPerWorker = 2;
 
 }  // namespace
 
@@ -33,12 +40,13 @@ MapRun::~MapRun() {
 }
 
 void MapRun::Run() {
-  while (progress_.done < elements_.count) {
+  for (uint32_t heard = core_.Deaths(); progress_.done < elements_.count;) {
     const size_t before = progress_.done;
     if (options_.interrupt.fired()) {
       Cancel();
     } else if (Refill(); !in_flight_.empty()) {
-      Await();
+      Await(heard);
+      heard = core_.Deaths();
       Collect();
     }
     if (options_.progress != nullptr && progress_.done != before) options_.progress(progress_);
@@ -50,8 +58,7 @@ void MapRun::Refill() {
   while (in_flight_.size() < most) {
     std::optional<Range> range = NextRange();
     if (!range.has_value()) return;
-    size_t bytes = 0;
-    CutToBytes(*range, bytes);
+    const size_t bytes = CutToBytes(*range);
     const absl::Status submitted = Submit(*range, bytes);
     if (submitted.ok()) continue;
     if (absl::IsResourceExhausted(submitted) && !in_flight_.empty()) {
@@ -75,35 +82,27 @@ std::optional<MapRun::Range> MapRun::NextRange() {
   return range;
 }
 
-void MapRun::CutToBytes(Range& range, size_t& bytes) {
-  const size_t most = std::min(kMostChunkBytes, core_.max_message_bytes());
-  bytes = elements_.packed_bytes(range.begin);
-  for (size_t element = range.begin + 1; element < range.end; ++element) {
-    const size_t more = elements_.packed_bytes(element);
-    if (bytes + more > most) {
-      again_.push_front({element, range.end, options_.retries});
-      range.end = element;
-      return;
-    }
-    bytes += more;
-  }
+size_t MapRun::CutToBytes(Range& range) {
+  size_t end = range.end;
+  const size_t bytes =
+      elements_.packed_bytes(range.begin, end, std::min(kMostChunkBytes, core_.max_message_bytes()));
+  if (end < range.end) again_.push_front({end, range.end, options_.retries});
+  range.end = end;
+  return bytes;
 }
 
 absl::Status MapRun::Submit(const Range& range, size_t bytes) {
   auto chunk = std::make_unique<Chunk>();
   chunk->range = range;
-  const auto pack = [&](absl::Span<char> place) {
-    for (size_t element = range.begin; element < range.end; ++element) {
-      const size_t element_bytes = elements_.packed_bytes(element);
-      elements_.pack(element, place.first(element_bytes));
-      place.remove_prefix(element_bytes);
-    }
-  };
+  const auto pack = [&](absl::Span<char> place) { elements_.pack(range.begin, range.end, place); };
+  const bool timed = !policy_.IsQuick() || ++untimed_in_a_row_ > kMostUntimed;
+  if (timed) untimed_in_a_row_ = 0;
   const PoolCore::Request request = {.function = function_,
                                      .items = static_cast<uint32_t>(range.end - range.begin),
                                      .argument_bytes = bytes,
                                      .pack = pack,
-                                     .timed = true};
+                                     .timed = timed,
+                                     .wakes_later = policy_.IsQuick() && options_.progress == nullptr};
   TaskOptions options = {.time_limit = options_.time_limit};
   if (!in_flight_.empty()) options.room_timeout = absl::ZeroDuration();
   absl::Status status = core_.Submit(request, options, chunk->task);
@@ -111,13 +110,21 @@ absl::Status MapRun::Submit(const Range& range, size_t bytes) {
   return status;
 }
 
-void MapRun::Await() {
-  // Where chunks take less than a wake-up does, the first half of them is not worth one: the workers have the other.
-  const size_t skipped = policy_.IsQuick() ? in_flight_.size() / 2 : 0;
+void MapRun::Await(uint32_t heard) {
+  core_.WakeForQueued(policy_.IsQuick() ? kWorthWaking : 0);
   std::vector<PendingTask*> tasks;
-  for (size_t i = skipped; i < in_flight_.size() && tasks.size() < PoolCore::kMostAwaited; ++i)
-    tasks.push_back(&in_flight_[i]->task);
-  core_.AwaitAny(tasks, os::Deadline::After(absl::InfiniteDuration()), options_.interrupt);
+  const size_t count = in_flight_.size();
+  size_t first = 0;
+  if (options_.progress == nullptr && next_ == elements_.count && again_.empty()) {
+    first = count - 1;
+  } else if (options_.progress == nullptr) {
+    // The first half of them is not worth a wake-up, where the workers have enough in the other.
+    first = std::min(count / 2, count - std::min(count, kChunksPerWorker * core_.workers()));
+  }
+  // Any of them, as one may take much longer than others. Each costs its worker a wake-up.
+  const size_t most = policy_.IsQuick() ? kMostQuickAwaited : PoolCore::kMostAwaited;
+  for (size_t i = first; i < count && tasks.size() < most; ++i) tasks.push_back(&in_flight_[i]->task);
+  core_.AwaitAny(tasks, os::Deadline::After(absl::InfiniteDuration()), options_.interrupt, heard);
 }
 
 void MapRun::Cancel() {
@@ -147,19 +154,16 @@ void MapRun::Collect() {
 
 void MapRun::Collect(const Range& range, const TaskOutcome& outcome) {
   std::string_view results = outcome.results;
-  size_t element = range.begin;
-  while (element < range.end) {
-    const std::optional<ItemResult> result = TakeItemResult(results);
-    if (!result.has_value()) break;
-    Deliver(element++, *result);
-  }
-  policy_.Learn(element - range.begin, outcome.run_time);
+  const size_t element = elements_.deliver(range.begin, range.end, results, progress_.failed);
+  const size_t ended = element - range.begin;
+  progress_.done += ended;
+  if (outcome.run_time > absl::ZeroDuration()) policy_.Learn(ended, outcome.run_time);
   if (element == range.end) return;
 
   Range rest = {element, range.end, options_.retries};
-  if (outcome.items_started > element - range.begin || element == range.begin) {
+  if (outcome.items_started > ended || ended == 0) {
     // This one ran, or what is told of it makes no sense.
-    const int retries_left = element == range.begin ? range.retries_left : options_.retries;
+    const int retries_left = ended == 0 ? range.retries_left : options_.retries;
     if (retries_left > 0 && absl::IsAborted(outcome.end)) {
       again_.push_back({element, element + 1, retries_left - 1});
     } else {
@@ -171,16 +175,10 @@ void MapRun::Collect(const Range& range, const TaskOutcome& outcome) {
   if (rest.begin < rest.end) again_.push_front(rest);
 }
 
-void MapRun::Deliver(size_t element, const ItemResult& result) {
-  elements_.deliver(element, result);
-  ++progress_.done;
-  if (result.code != absl::StatusCode::kOk) ++progress_.failed;
-}
-
 void MapRun::Fail(const Range& range, const absl::Status& status) {
-  for (size_t element = range.begin; element < range.end; ++element) {
-    Deliver(element, {status.code(), status.message()});
-  }
+  for (size_t element = range.begin; element < range.end; ++element) elements_.fail(element, status);
+  progress_.done += range.end - range.begin;
+  progress_.failed += range.end - range.begin;
 }
 
 }  // namespace ko::pool

@@ -5,7 +5,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
-#include <vector>
+#include <string_view>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -17,13 +17,15 @@
 
 namespace ko::pool {
 
-// The elements of a Map, without their types.
+// The elements of a Map, without their types; many at each call.
 struct MapElements {
   size_t count;
-  absl::FunctionRef<size_t(size_t)> packed_bytes;
-  absl::FunctionRef<void(size_t, absl::Span<char>)> pack;
-  // Called once for each.
-  absl::FunctionRef<void(size_t, const ItemResult&)> deliver;
+  // How many bytes those of [begin, end) take that take at most `most`, and at least the first. `end` becomes theirs.
+  absl::FunctionRef<size_t(size_t begin, size_t& end, size_t most)> packed_bytes;
+  absl::FunctionRef<void(size_t begin, size_t end, absl::Span<char> place)> pack;
+  // Takes their results off the front of `results`; the first that has none there. Counts those that are errors.
+  absl::FunctionRef<size_t(size_t begin, size_t end, std::string_view& results, size_t& failed)> deliver;
+  absl::FunctionRef<void(size_t element, const absl::Status& error)> fail;
 };
 
 // One Map: hands the elements to the workers in chunks, always some ahead of them, and collects the results. Where a worker
@@ -54,15 +56,15 @@ class MapRun {
 
   void Refill();
   std::optional<Range> NextRange();
-  // Cuts it to what is reasonable to copy at once; the rest is left to be done.
-  void CutToBytes(Range& range, size_t& bytes);
+  // Cuts it to what is reasonable to copy at once, and tells that; the rest is left to be done.
+  size_t CutToBytes(Range& range);
   absl::Status Submit(const Range& range, size_t bytes);
-  void Await();
+  // Sleeps until it is worth a look what is done. `heard`: PoolCore::Deaths, from before the last one.
+  void Await(uint32_t heard);
   // Ends what runs, and gives up the rest.
   void Cancel();
   void Collect();
   void Collect(const Range& range, const TaskOutcome& outcome);
-  void Deliver(size_t element, const ItemResult& result);
   void Fail(const Range& range, const absl::Status& status);
 
   PoolCore& core_;
@@ -73,6 +75,7 @@ class MapRun {
   size_t next_ = 0;                               // the first element that was not handed out
   std::deque<Range> again_;                       // and those that are to be once more
   std::deque<std::unique_ptr<Chunk>> in_flight_;  // in the order in which they were submitted
+  uint32_t untimed_in_a_row_ = 0;
   MapProgress progress_;
 };
 

@@ -208,13 +208,26 @@ absl::Status PoolCore::Submit(const Request& request, const TaskOptions& options
                                           TaskState(seen).Next().With(TaskPhase::kQueued).Listed().word())) {
     return absl::OkStatus();
   }
-  if (!queue_.Push(*acquired)) {
+  const TaskQueue::Pushed pushed = queue_.Push(*acquired);
+  if (pushed == TaskQueue::Pushed::kOverwritten) {
     Cancel(task);
     Drop(task);
     return absl::DataLossError("ProcessPool: the queue in shared memory has been overwritten");
   }
-  WakeWorker(*segment_);
+  if (pushed == TaskQueue::Pushed::kUnseen && !(request.wakes_later && IsAwake())) WakeWorker(*segment_);
   return absl::OkStatus();
+}
+
+bool PoolCore::IsAwake() const {
+  const uint32_t workers = segment_->geometry().workers;
+  const uint32_t awake = workers - segment_->header().asleep.Count(workers);
+  return awake > 0 && awake + 1 >= os::ProcessorCount();
+}
+
+void PoolCore::WakeForQueued(uint32_t few) {
+  const uint32_t workers = segment_->geometry().workers;
+  for (uint32_t queued = queue_.size(); queued > few && !segment_->header().asleep.Empty(workers); --queued)
+    WakeWorker(*segment_);
 }
 
 absl::StatusOr<uint32_t> PoolCore::AcquireSlot(PendingTask& task, const os::Deadline& deadline) {
@@ -324,30 +337,35 @@ bool PoolCore::IsDone(const PendingTask& task) const {
   return StateOf(slot).phase() == TaskPhase::kDone;
 }
 
-bool PoolCore::MaySpin(const PendingTask& task) const {
+bool PoolCore::MaySpin() const {
   const uint32_t workers = segment_->geometry().workers;
   const PoolHeader& header = segment_->header();
   // The processors are the workers' first, but for those that only look for work and let others go first meanwhile.
   const uint32_t idle = header.asleep.Count(workers) + header.looking.Count(workers);
-  if (idle < workers && workers - idle >= os::ProcessorCount()) return false;
-  // One that has to be woken first takes longer, and may want this very processor.
-  const uint32_t slot = task.slot.load(std::memory_order_acquire);
-  return slot == PendingTask::kNone || StateOf(slot).phase() != TaskPhase::kQueued ||
-         !header.looking.Empty(workers);
+  return idle >= workers || workers - idle < os::ProcessorCount();
 }
 
 bool PoolCore::AwaitAny(absl::Span<PendingTask* const> tasks, const os::Deadline& deadline,
-                        const Interrupt& interrupt) {
+                        const Interrupt& interrupt, std::optional<uint32_t> deaths_heard) {
   tasks = tasks.first(std::min(tasks.size(), kMostAwaited));
   const auto any_done = [&] {
     return std::any_of(tasks.begin(), tasks.end(), [this](const PendingTask* task) { return IsDone(*task); });
   };
   if (tasks.empty() || any_done()) return true;
   if (!CheckProcess().ok()) return false;
-  if (!deadline.expired() && MaySpin(*tasks.front()) && SpinUntil(any_done)) return true;
+  if (!deadline.expired() && MaySpin() && spin_habit_.Pays()) {
+    const bool found = SpinUntil(any_done);
+    spin_habit_.Learn(found);
+    if (found) return true;
+  }
+  if (deaths_heard.has_value()) WakeForQueued(0);
   while (!any_done()) {
     if (interrupt.fired() || deadline.expired()) return false;
     os::FutexWaitList waits;
+    if (deaths_heard.has_value()) {
+      if (Deaths() != *deaths_heard) return true;
+      waits.Add(segment_->header().room, *deaths_heard, os::FutexScope::kShared);
+    }
     bool changed = false;
     for (const PendingTask* task : tasks) {
       const uint32_t slot = task->slot.load(std::memory_order_acquire);

@@ -23,6 +23,7 @@
 #include "ko/os/interrupt.h"
 #include "ko/pool/pool_options.h"
 #include "ko/pool/pool_segment.h"
+#include "ko/pool/spin.h"
 #include "ko/pool/task_queue.h"
 #include "ko/pool/task_run.h"
 #include "ko/process/child.h"
@@ -61,16 +62,23 @@ class PoolCore {
     size_t argument_bytes = 0;
     absl::FunctionRef<void(absl::Span<char>)> pack;
     bool timed = false;
+    // Somebody who sleeps is woken for it only where a processor is to spare; the caller calls WakeForQueued soon.
+    bool wakes_later = false;
   };
   absl::Status Submit(const Request& request, const TaskOptions& options, PendingTask& task);
+  // Where more than `few` tasks are queued.
+  void WakeForQueued(uint32_t few);
 
   // Whether it has an outcome.
   bool IsDone(const PendingTask& task) const;
   // Sleeps until one of them has; false when the deadline is over or the interrupt has fired. At most kMostAwaited are looked at.
-  // Beside the supervisor and the interrupt.
-  static constexpr size_t kMostAwaited = os::FutexWaitList::kCapacity - 2;
+  // Beside the supervisor, the interrupt and the deaths.
+  static constexpr size_t kMostAwaited = os::FutexWaitList::kCapacity - 3;
+  // Given what Deaths was, it returns true also when a worker has died since, and wakes workers for what is queued.
   bool AwaitAny(absl::Span<PendingTask* const> tasks, const os::Deadline& deadline,
-                const Interrupt& interrupt = {});
+                const Interrupt& interrupt = {}, std::optional<uint32_t> deaths_heard = std::nullopt);
+  // Changes whenever a worker has died, and now and then without.
+  uint32_t Deaths() const { return segment_->header().room.load(std::memory_order_acquire); }
 
   // Of one that is done: hands its outcome to `use` and forgets it.
   void Take(PendingTask& task, absl::FunctionRef<void(const TaskOutcome&)> use);
@@ -112,7 +120,10 @@ class PoolCore {
   bool HasUnfinished() ABSL_LOCKS_EXCLUDED(mutex_);
   TaskState StateOf(uint32_t slot) const;
 
-  bool MaySpin(const PendingTask& task) const;
+  // Whether a worker is, and no processor to spare for another one beside the caller.
+  bool IsAwake() const;
+  // Whether a processor is to spare for the caller.
+  bool MaySpin() const;
   // Whether the supervisor lives. Adds its word to what is slept on.
   bool AwaitSupervisor(os::FutexWaitList& waits);
   bool SupervisorLives() const;
@@ -126,6 +137,7 @@ class PoolCore {
   const os::EventFd bell_;
   const uint64_t owner_process_;
   const pid_t supervisor_pid_;
+  SpinHabit spin_habit_;
 
   absl::Mutex mutex_;
   Child supervisor_ ABSL_GUARDED_BY(mutex_);

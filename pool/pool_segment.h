@@ -29,24 +29,25 @@ enum class TaskEnd : uint32_t {
 };
 
 struct alignas(64) TaskSlot {
-  static constexpr size_t kInlineArguments = 204;
-  static constexpr size_t kInlineResults = 224;
+  static constexpr size_t kInlineArguments = 216;
+  static constexpr size_t kInlineResults = 216;
 
+  // What the pool's process writes before it queues the task; it looks at this line while it waits.
   std::atomic<uint32_t> state;  // TaskState
   std::atomic<uint32_t> items;  // calls of the function; the arguments of each follow one another
   std::atomic<uint64_t> function;
   std::atomic<uint64_t> argument_bytes;
   std::atomic<int64_t> time_limit_ns;  // 0: none
-  std::atomic<int64_t> overdue_at_ns;  // of the item that runs; 0: it has no limit
   std::atomic<uint32_t> retries_left;
-  std::atomic<uint32_t> items_started;  // counted before the function is called
-  std::atomic<uint32_t> timed;          // whether run_ns is wanted
+  std::atomic<uint32_t> timed;  // whether run_ns is wanted
   char arguments[kInlineArguments];
 
-  // What the worker writes, of no meaning before it has started an item.
-  alignas(64) std::atomic<uint64_t> result_bytes;  // of the items that have ended
+  // What the worker writes, but for the first two of no meaning before it has started an item.
+  alignas(64) std::atomic<int64_t> overdue_at_ns;  // of the item that runs; 0: it has no limit
+  std::atomic<uint32_t> items_started;             // counted before the function is called
   std::atomic<uint32_t> result_is_large;
-  std::atomic<uint32_t> end;  // TaskEnd
+  std::atomic<uint64_t> result_bytes;  // of the items that have ended
+  std::atomic<uint32_t> end;           // TaskEnd
   std::atomic<int32_t> end_value;
   std::atomic<int64_t> run_ns;
   char results[kInlineResults];
@@ -85,7 +86,7 @@ struct PoolHeader {
   alignas(64) std::atomic<uint32_t> head;
   alignas(64) std::atomic<uint32_t> tail;
   alignas(64) WorkerSet asleep;
-  alignas(64) WorkerSet looking;            // awake, without a task
+  alignas(64) WorkerSet looking;            // awake, and without a task for a while
   alignas(64) std::atomic<uint32_t> order;  // PoolOrder
   std::atomic<uint32_t> room_wanted;        // somebody sleeps on `room`
   std::atomic<int64_t> next_look_ns;        // when the supervisor looks at time limits next

@@ -140,6 +140,7 @@ void PoolSupervisor::Bury(uint32_t index, const ExitStatus& status) {
   PoolHeader& header = segment_->header();
   header.asleep.Remove(index);
   header.looking.Remove(index);
+  queue_.Bury(index);
   segment_->worker(index).pid.store(0, std::memory_order_relaxed);
   for (uint32_t task = 0; task < segment_->geometry().tasks; ++task) BuryTask(task, index, status);
   Worker& worker = workers_[index];
@@ -185,8 +186,7 @@ void PoolSupervisor::BuryTask(uint32_t task, uint32_t worker, const ExitStatus& 
     // Releases the end; fails where the pool's process cancels the task meanwhile, or starts to wait for it.
     if (!slot.state.compare_exchange_strong(seen, next.word())) continue;
     if (again) {
-      queue_.Push(task);
-      WakeWorker(*segment_);
+      if (queue_.Push(task) == TaskQueue::Pushed::kUnseen) WakeWorker(*segment_);
     } else if (state.awaited()) {
       WakeAwaiting(slot);
     }

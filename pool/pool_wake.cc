@@ -23,7 +23,6 @@ void WakeWorker(const PoolSegment& segment) {
   PoolHeader& header = segment.header();
   // Sequentially consistent, as are the queue's entries: either this sees the worker that is about to sleep, or that worker
   // sees the entry.
-  if (!header.looking.Empty(workers)) return;
   for (uint32_t tries = 0; tries < workers; ++tries) {
     const uint32_t worker = header.asleep.First(workers);
     if (worker == workers || WakeOneOf(segment, worker)) return;

@@ -8,8 +8,8 @@
 // everybody concerned after each death.
 namespace ko::pool {
 
-// After something was queued: a worker that looks for tasks anyway finds it; only where there is none a sleeping one is
-// woken. A worker that stops looking looks once more after it has said so.
+// After something was queued that no worker has seen: wakes one that sleeps. A worker that goes to sleep looks once more
+// after it has said so.
 void WakeWorker(const PoolSegment& segment);
 void WakeAllWorkers(const PoolSegment& segment);
 

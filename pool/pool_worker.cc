@@ -9,11 +9,19 @@
 #include "ko/os/deadline.h"
 #include "ko/os/futex.h"
 #include "ko/os/processors.h"
+#include "ko/os/relax.h"
 #include "ko/pool/pool_wake.h"
 #include "ko/pool/spin.h"
 #include "ko/pool/task_run.h"
 
 namespace ko::pool {
+namespace {
+
+// Some microseconds, about what a caller does between two tasks.
+constexpr int kFirstLooks = 100;
+constexpr int kPatience = 20;
+
+}  // namespace
 
 PoolWorker::PoolWorker(std::shared_ptr<const PoolSegment> segment, uint32_t index, size_t most_tasks,
                        const os::EventFd& bell)
@@ -44,16 +52,29 @@ std::optional<uint32_t> PoolWorker::NextTask() {
 bool PoolWorker::Look() {
   PoolHeader& header = segment_->header();
   const uint32_t workers = segment_->geometry().workers;
-  // One processor is the caller's. Where there is none to spare, others go first: to be runnable costs nothing while they
-  // have work, and saves whoever submits the price of waking this one again.
+  // One processor is the caller's. Where there is none to spare, one worker looks and lets others go first: to be runnable
+  // costs nothing while they have work, and saves whoever submits the price of waking this one again.
   const bool spare = workers - header.asleep.Count(workers) < os::ProcessorCount();
-  const auto may_go_on = [this] { return !queue_.Empty() || ShouldLeave(); };
+  TaskQueue::Front front = queue_.Look(index_);
+  // Tasks that follow at once are found before anybody hears of this worker's having none.
+  for (int i = 0; spare && front == TaskQueue::Front::kOurs && i < kFirstLooks; ++i) {
+    os::Relax();
+    front = queue_.Look(index_);
+  }
+  if (front == TaskQueue::Front::kTask) return true;
+  if (front == TaskQueue::Front::kOthers && !spare) return false;
   header.looking.Add(index_);
+  const auto may_go_on = [this] { return Sees() || ShouldLeave(); };
   const bool found = spare ? SpinUntil(may_go_on) : YieldUntil(may_go_on);
   header.looking.Remove(index_);
-  // Nobody was woken for what was queued while this one looked, and it takes one only.
-  if (queue_.size() > 1) WakeWorker(*segment_);
-  return found || may_go_on();
+  return !queue_.StopLooking(index_) || found;
+}
+
+bool PoolWorker::Sees() {
+  const TaskQueue::Front front = queue_.Look(index_);
+  // The other one is to have the next task, and this one to fall asleep where that is enough.
+  for (int i = 0; front == TaskQueue::Front::kOthers && i < kPatience; ++i) os::Relax();
+  return front == TaskQueue::Front::kTask;
 }
 
 void PoolWorker::Sleep() {

@@ -29,6 +29,8 @@ class PoolWorker {
   std::optional<uint32_t> NextTask();
   // Looks for a task for a short time; whether it is worth another try to take one.
   bool Look();
+  // One look.
+  bool Sees();
   void Sleep();
   bool ShouldLeave() const;
   // How many calls of the function it made. Does not return where the task was cancelled or is overdue.

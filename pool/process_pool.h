@@ -3,8 +3,12 @@
 
 #include <sys/types.h>
 
+#include <algorithm>
+#include <cstring>
 #include <memory>
+#include <optional>
 #include <ranges>
+#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -18,6 +22,8 @@
 #include "ko/pool/pool_core.h"
 #include "ko/pool/pool_options.h"
 #include "ko/pool/task_function.h"
+#include "ko/pool/task_run.h"
+#include "ko/process/argument_codec.h"
 #include "ko/process/arguments.h"
 
 namespace ko {
@@ -107,17 +113,49 @@ class ProcessPool {
     const auto element = [&begin](size_t i) -> decltype(auto) {
       return begin[static_cast<std::ranges::range_difference_t<Range>>(i)];
     };
-    const auto packed_bytes = [&](size_t i) {
-      return WithArguments<function>(element(i), [](const auto&... args) { return PackedBytes(args...); });
+    using Element = std::ranges::range_value_t<Range>;
+    // Whether the elements are packed as they lie there, in a row.
+    constexpr bool kInRow = std::ranges::contiguous_range<Range> && internal::PackedAsItLies<Element> &&
+                            std::is_same_v<typename pool::TraitsOf<function>::Arguments, std::tuple<Element>>;
+    const auto packed_bytes = [&](size_t first, size_t& end, size_t most) {
+      if constexpr (kInRow) {
+        end = std::min(end, first + std::max<size_t>(1, most / sizeof(Element)));
+        return (end - first) * sizeof(Element);
+      }
+      size_t bytes = 0;
+      for (size_t i = first; i < end; ++i) {
+        const size_t more =
+            WithArguments<function>(element(i), [](const auto&... args) { return PackedBytes(args...); });
+        if (i > first && more > most - std::min(bytes, most)) {
+          end = i;
+          break;
+        }
+        bytes += more;
+      }
+      return bytes;
     };
-    const auto pack = [&](size_t i, absl::Span<char> place) {
-      WithArguments<function>(element(i),
-                              [place](const auto&... args) { PackInto(place, args...).IgnoreError(); });
+    const auto pack = [&](size_t first, size_t end, absl::Span<char> place) {
+      if constexpr (kInRow) {
+        std::memcpy(place.data(), std::ranges::data(range) + first, place.size());
+        return;
+      }
+      for (size_t i = first; i < end; ++i) {
+        const absl::StatusOr<size_t> packed = WithArguments<function>(
+            element(i), [place](const auto&... args) { return PackInto(place, args...); });
+        place.remove_prefix(packed.value_or(place.size()));
+      }
     };
-    const auto deliver = [&](size_t i, const pool::ItemResult& item) {
-      results[i] = pool::ToResult<Value>(item);
+    const auto deliver = [&](size_t first, size_t end, std::string_view& bytes, size_t& failed) {
+      for (; first < end; ++first) {
+        const std::optional<pool::ItemResult> item = pool::TakeItemResult(bytes);
+        if (!item.has_value()) break;
+        pool::PutResult<Value>(*item, results[first]);
+        if (item->code != absl::StatusCode::kOk) ++failed;
+      }
+      return first;
     };
-    const pool::MapElements elements = {count, packed_bytes, pack, deliver};
+    const auto fail = [&](size_t i, const absl::Status& error) { results[i] = error; };
+    const pool::MapElements elements = {count, packed_bytes, pack, deliver, fail};
     pool::MapRun(*core_, &pool::RunTask<function>, elements, options).Run();
     return results;
   }

@@ -1,6 +1,8 @@
 #ifndef KO_POOL_SPIN_H_
 #define KO_POOL_SPIN_H_
 
+#include <algorithm>
+#include <atomic>
 #include <thread>
 
 #include "absl/time/time.h"
@@ -16,12 +18,17 @@ inline constexpr absl::Duration kSpin = absl::Microseconds(50);
 // Looks whether something has happened, for a short time.
 template <class Condition>
 bool SpinUntil(Condition condition) {
-  const absl::Duration end = os::MonotonicNow() + kSpin;
-  do {
+  const auto look = [&condition] {
     for (int i = 0; i < 64; ++i) {
       if (condition()) return true;
       os::Relax();
     }
+    return false;
+  };
+  if (look()) return true;  // and the clock costs nothing
+  const absl::Duration end = os::MonotonicNow() + kSpin;
+  do {
+    if (look()) return true;
   } while (os::MonotonicNow() < end);
   return condition();
 }
@@ -36,6 +43,28 @@ bool YieldUntil(Condition condition) {
   } while (os::MonotonicNow() < end);
   return condition();
 }
+
+// Whether to look at all, as far as experience tells: where others keep the processors busy, who looks only keeps one more from
+// those that are waited for. Each time in vain doubles how often it is left out. A guess: threads may overwrite one another's.
+class SpinHabit {
+ public:
+  bool Pays() {
+    const int left_out = left_out_.load(std::memory_order_relaxed);
+    if (left_out == 0) return true;
+    left_out_.store(left_out - 1, std::memory_order_relaxed);
+    return false;
+  }
+  void Learn(bool found) {
+    const int vain = found ? 0 : std::min(in_vain_.load(std::memory_order_relaxed) * 2 + 1, kMostLeftOut);
+    in_vain_.store(vain, std::memory_order_relaxed);
+    left_out_.store(vain, std::memory_order_relaxed);
+  }
+
+ private:
+  static constexpr int kMostLeftOut = 63;
+  std::atomic<int> in_vain_{0};
+  std::atomic<int> left_out_{0};
+};
 
 }  // namespace ko::pool
 

@@ -56,8 +56,10 @@ using TraitsOf = FunctionTraits<decltype(+function)>;
 
 template <class T>
 void EndItemWith(TaskRun& run, const T& result) {
-  run.EndItem(PackedBytes(result),
-              [&result](absl::Span<char> place) { PackInto(place, result).IgnoreError(); });
+  run.EndItem(PackedBytes(result), [&result](absl::Span<char> place) {
+    internal::ArgumentWriter writer(place);
+    internal::ArgumentCodec<T>::Write(writer, result);
+  });
 }
 inline void EndItemWith(TaskRun& run, const absl::Status& result) {
   if (!result.ok()) return run.FailItem(result);

@@ -24,11 +24,29 @@ class TaskQueue {
  public:
   explicit TaskQueue(std::shared_ptr<const PoolSegment> segment) : segment_(std::move(segment)) {}
 
-  // Puts a task at the end whose state is queued and listed. False where the ring has been overwritten: there is always room.
-  bool Push(uint32_t task);
+  enum class Pushed {
+    kUnseen,
+    kSeen,         // by a worker that looks for it
+    kOverwritten,  // there is always room, but in a ring that has been overwritten
+  };
+  // Puts a task at the end whose state is queued and listed.
+  Pushed Push(uint32_t task);
 
   // Takes the first task that is queued, for this worker.
   std::optional<uint32_t> Pop(uint32_t worker);
+
+  enum class Front {
+    kTask,
+    kOurs,    // nothing; whoever pushes there learns that this worker looks
+    kOthers,  // the same, of another worker
+  };
+  // What a worker that looks for a task finds at the front. The mark stands in the very word that a push exchanges, so that to
+  // be seen costs no other way between processors.
+  Front Look(uint32_t worker);
+  // Before it stops: takes its mark away. False where a task has come in its place.
+  bool StopLooking(uint32_t worker);
+  // Takes a dead worker's mark away.
+  void Bury(uint32_t worker);
 
   // Whether there is an entry; it may be of a task that is queued no longer.
   bool Empty() const;

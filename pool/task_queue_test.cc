@@ -21,7 +21,7 @@ class TaskQueueTest : public testing::LeakCheckedTest {
   void SetUp() override {
     LeakCheckedTest::SetUp();
     absl::StatusOr<std::shared_ptr<PoolSegment>> segment =
-        PoolSegment::Create({.workers = 1, .tasks = 4, .message_bytes = 64});
+        PoolSegment::Create({.workers = 2, .tasks = 4, .message_bytes = 64});
     ASSERT_THAT(segment, IsOk());
     segment_ = *std::move(segment);
     queue_.emplace(segment_);
@@ -31,10 +31,11 @@ class TaskQueueTest : public testing::LeakCheckedTest {
     segment_.reset();
     LeakCheckedTest::TearDown();
   }
-  bool Push(uint32_t task) {
+  TaskQueue::Pushed Pushed(uint32_t task) {
     segment_->task(task).state.store(TaskState(0).With(TaskPhase::kQueued).Listed().word());
     return queue_->Push(task);
   }
+  bool Push(uint32_t task) { return Pushed(task) != TaskQueue::Pushed::kOverwritten; }
 
   std::shared_ptr<PoolSegment> segment_;
   std::optional<TaskQueue> queue_;
@@ -74,6 +75,42 @@ TEST_F(TaskQueueTest, TailThatWasNotMovedOnIsMovedByTheNextPush) {
     EXPECT_EQ(queue_->Pop(0), 1u);
     EXPECT_EQ(queue_->Pop(0), std::nullopt);
   }
+}
+
+TEST_F(TaskQueueTest, PushTellsWhetherAWorkerLooks) {
+  for (int round = 0; round < 100; ++round) {
+    EXPECT_EQ(queue_->Look(0), TaskQueue::Front::kOurs);
+    EXPECT_EQ(queue_->Look(1), TaskQueue::Front::kOthers);
+    EXPECT_EQ(Pushed(0), TaskQueue::Pushed::kSeen);
+    EXPECT_EQ(queue_->Look(0), TaskQueue::Front::kTask);
+    EXPECT_EQ(Pushed(1), TaskQueue::Pushed::kUnseen);
+    EXPECT_EQ(queue_->Pop(0), 0u);
+    EXPECT_EQ(queue_->Pop(0), 1u);
+  }
+}
+
+TEST_F(TaskQueueTest, WhoStopsLookingIsSeenNoMore) {
+  EXPECT_EQ(queue_->Look(0), TaskQueue::Front::kOurs);
+  EXPECT_TRUE(queue_->StopLooking(1));
+  EXPECT_EQ(queue_->Look(0), TaskQueue::Front::kOurs);
+  EXPECT_TRUE(queue_->StopLooking(0));
+  EXPECT_EQ(Pushed(0), TaskQueue::Pushed::kUnseen);
+}
+
+TEST_F(TaskQueueTest, ATaskThatCameMeanwhileIsToldToWhoStopsLooking) {
+  EXPECT_EQ(queue_->Look(0), TaskQueue::Front::kOurs);
+  EXPECT_EQ(Pushed(3), TaskQueue::Pushed::kSeen);
+  EXPECT_FALSE(queue_->StopLooking(0));
+  EXPECT_EQ(queue_->Pop(0), 3u);
+}
+
+TEST_F(TaskQueueTest, TheDeadAreSeenNoMore) {
+  EXPECT_EQ(queue_->Look(0), TaskQueue::Front::kOurs);
+  queue_->Bury(1);
+  EXPECT_EQ(queue_->Look(1), TaskQueue::Front::kOthers);
+  queue_->Bury(0);
+  EXPECT_EQ(Pushed(2), TaskQueue::Pushed::kUnseen);
+  EXPECT_EQ(queue_->Pop(1), 2u);
 }
 
 TEST_F(TaskQueueTest, OverwrittenEndsAreNoEndlessLoop) {

@@ -7,16 +7,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "ko/os/deadline.h"
-#include "ko/os/status_code.h"
 
 namespace ko::pool {
 namespace {
-
-struct ItemHeader {
-  uint64_t bytes;
-  uint32_t code;
-  uint32_t unused = 0;
-};
 
 std::string_view ArgumentsOf(const PoolSegment& segment, uint32_t task) {
   const TaskSlot& slot = segment.task(task);
@@ -32,7 +25,8 @@ TaskRun::TaskRun(const PoolSegment& segment, uint32_t task, const os::EventFd& b
     : segment_(segment),
       bell_(bell),
       slot_(segment.task(task)),
-      large_results_(segment.LargeResults(task)),
+      task_(task),
+      results_(slot_.results),
       items_(slot_.items.load(std::memory_order_relaxed)),
       time_limit_ns_(slot_.time_limit_ns.load(std::memory_order_relaxed)),
       arguments_(ArgumentsOf(segment, task)) {
@@ -42,19 +36,11 @@ TaskRun::TaskRun(const PoolSegment& segment, uint32_t task, const os::EventFd& b
   slot_.run_ns.store(0, std::memory_order_relaxed);
 }
 
-bool TaskRun::StartItem() {
-  if (ended_ >= items_) return false;
-  // One more result is to find room.
-  if (written_ > segment_.geometry().message_bytes) return false;
-  if (time_limit_ns_ > 0 && ended_ > 0 && !Tick()) return false;
-  slot_.items_started.store(ended_ + 1, std::memory_order_release);
-  if (time_limit_ns_ > 0) {
-    const int64_t overdue_at = absl::ToInt64Nanoseconds(os::MonotonicNow()) + time_limit_ns_;
-    // Sequentially consistent, both: see PoolSupervisor::EndOverdue.
-    slot_.overdue_at_ns.store(overdue_at);
-    if (overdue_at < segment_.header().next_look_ns.load()) bell_.Notify();
-  }
-  return true;
+void TaskRun::StartClock() {
+  const int64_t overdue_at = absl::ToInt64Nanoseconds(os::MonotonicNow()) + time_limit_ns_;
+  // Sequentially consistent, both: see PoolSupervisor::EndOverdue.
+  slot_.overdue_at_ns.store(overdue_at);
+  if (overdue_at < segment_.header().next_look_ns.load()) bell_.Notify();
 }
 
 // Gives the state another number: the supervisor, which may just have found the previous item overdue, must not end this
@@ -74,7 +60,7 @@ void TaskRun::FailItem(const absl::Status& status) {
   const size_t bytes = std::min(message.size(), segment_.geometry().message_bytes);
   if (!PlaceFor(status.code(), bytes, place)) return;
   if (bytes > 0) std::memcpy(place.data(), message.data(), bytes);
-  Commit();
+  Commit(bytes);
 }
 
 void TaskRun::FailTooLarge(size_t bytes) {
@@ -83,35 +69,13 @@ void TaskRun::FailTooLarge(size_t bytes) {
                                                      segment_.geometry().message_bytes)));
 }
 
-bool TaskRun::PlaceFor(absl::StatusCode code, size_t bytes, absl::Span<char>& place) {
-  if (bytes > segment_.geometry().message_bytes) return false;
-  const ItemHeader header = {.bytes = bytes, .code = static_cast<uint32_t>(code)};
-  char* base = slot_.results;
-  if (items_ != 1 || sizeof(header) + bytes > sizeof(slot_.results)) {
-    base = large_results_.data();
-    slot_.result_is_large.store(1, std::memory_order_relaxed);
-  }
-  std::memcpy(base + written_, &header, sizeof(header));
-  place = absl::MakeSpan(base + written_ + sizeof(header), bytes);
-  uncommitted_ = sizeof(header) + bytes;
-  return true;
-}
-
-void TaskRun::Commit() {
-  written_ += uncommitted_;
-  ++ended_;
-  // Pairs with the acquire of whoever reads the results of a worker that has died.
-  slot_.result_bytes.store(written_, std::memory_order_release);
-}
-
-std::optional<ItemResult> TakeItemResult(std::string_view& results) {
-  ItemHeader header;
-  if (results.size() < sizeof(header)) return std::nullopt;
-  std::memcpy(&header, results.data(), sizeof(header));
-  if (header.bytes > results.size() - sizeof(header)) return std::nullopt;
-  const std::string_view bytes = results.substr(sizeof(header), static_cast<size_t>(header.bytes));
-  results.remove_prefix(sizeof(header) + bytes.size());
-  return ItemResult{os::StatusCodeFrom(header.code).value_or(absl::StatusCode::kDataLoss), bytes};
+void TaskRun::MoveToLarge() {
+  const absl::Span<char> large = segment_.LargeResults(task_);
+  std::memcpy(large.data(), results_, written_);
+  results_ = large.data();
+  room_ = large.size();
+  // After the copy: a death in between leaves them where they were.
+  slot_.result_is_large.store(1, std::memory_order_release);
 }
 
 }  // namespace ko::pool

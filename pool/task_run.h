@@ -1,18 +1,27 @@
 #ifndef KO_POOL_TASK_RUN_H_
 #define KO_POOL_TASK_RUN_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "ko/os/event_fd.h"
+#include "ko/os/status_code.h"
 #include "ko/pool/pool_segment.h"
 #include "ko/process/argument_codec.h"
 
 namespace ko::pool {
+
+// What stands before the result of an item: how many bytes it has, and its code in the lowest eight bits.
+using ItemHeader = uint64_t;
+inline ItemHeader MakeItemHeader(absl::StatusCode code, size_t bytes) {
+  return ItemHeader{bytes} << 8 | static_cast<uint8_t>(code);
+}
 
 // A task as the worker sees it that runs it: the arguments of its items, one after the other, and the place for their
 // results. The result of an item is a header and its bytes: the packed value, or the message of an error.
@@ -28,7 +37,15 @@ class TaskRun {
   TaskRun(const PoolSegment& segment, uint32_t task, const os::EventFd& bell);
 
   // Before each item; false when there is no other one to be run here.
-  bool StartItem();
+  bool StartItem() {
+    if (ended_ >= items_) return false;
+    // One more result is to find room.
+    if (written_ > segment_.geometry().message_bytes) return false;
+    if (time_limit_ns_ > 0 && ended_ > 0 && !Tick()) return false;
+    slot_.items_started.store(ended_ + 1, std::memory_order_release);
+    if (time_limit_ns_ > 0) StartClock();
+    return true;
+  }
   internal::ArgumentReader& arguments() { return arguments_; }
 
   // How an item ended. The value is packed by `pack(absl::Span<char>)` right where it is read.
@@ -37,27 +54,44 @@ class TaskRun {
     absl::Span<char> place;
     if (!PlaceFor(absl::StatusCode::kOk, value_bytes, place)) return FailTooLarge(value_bytes);
     pack(place);
-    Commit();
+    Commit(value_bytes);
   }
   void FailItem(const absl::Status& status);
 
   uint32_t items_ended() const { return ended_; }
 
  private:
-  bool PlaceFor(absl::StatusCode code, size_t bytes, absl::Span<char>& place);
+  // False where there is no room for so much.
+  bool PlaceFor(absl::StatusCode code, size_t bytes, absl::Span<char>& place) {
+    if (bytes > segment_.geometry().message_bytes) return false;
+    const ItemHeader header = MakeItemHeader(code, bytes);
+    if (sizeof(header) + bytes > room_ - written_) MoveToLarge();
+    std::memcpy(results_ + written_, &header, sizeof(header));
+    place = absl::MakeSpan(results_ + written_ + sizeof(header), bytes);
+    return true;
+  }
+  // To the task's other memory, where StartItem sees to it that there is room for one more.
+  void MoveToLarge();
   void FailTooLarge(size_t bytes);
-  void Commit();
+  void Commit(size_t bytes) {
+    written_ += sizeof(ItemHeader) + bytes;
+    ++ended_;
+    // Pairs with the acquire of whoever reads the results of a worker that has died.
+    slot_.result_bytes.store(written_, std::memory_order_release);
+  }
   bool Tick();
+  void StartClock();
 
   const PoolSegment& segment_;
   const os::EventFd& bell_;
   TaskSlot& slot_;
-  absl::Span<char> large_results_;
+  const uint32_t task_;
+  char* results_;  // they begin in the slot
+  size_t room_ = TaskSlot::kInlineResults;
   const uint32_t items_;
   const int64_t time_limit_ns_;
   uint32_t ended_ = 0;
   size_t written_ = 0;  // of complete items
-  size_t uncommitted_ = 0;
   internal::ArgumentReader arguments_;
 };
 
@@ -69,7 +103,16 @@ struct ItemResult {
   absl::StatusCode code;
   std::string_view bytes;
 };
-std::optional<ItemResult> TakeItemResult(std::string_view& results);
+inline std::optional<ItemResult> TakeItemResult(std::string_view& results) {
+  ItemHeader header;
+  if (results.size() < sizeof(header)) return std::nullopt;
+  std::memcpy(&header, results.data(), sizeof(header));
+  if (header >> 8 > results.size() - sizeof(header)) return std::nullopt;
+  const std::string_view bytes = results.substr(sizeof(header), static_cast<size_t>(header >> 8));
+  results.remove_prefix(sizeof(header) + bytes.size());
+  const auto code = os::StatusCodeFrom(static_cast<uint8_t>(header));
+  return ItemResult{code.value_or(absl::StatusCode::kDataLoss), bytes};
+}
 
 }  // namespace ko::pool
 
