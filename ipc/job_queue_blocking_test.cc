@@ -21,6 +21,7 @@
 #include "ko/os/futex.h"
 #include "ko/testing/gate.h"
 #include "ko/testing/process_state.h"
+#include "ko/testing/rounds.h"
 #include "ko/testing/status_matchers.h"
 
 // Who sleeps is woken, by whatever it waits for, wherever a death strikes.
@@ -248,7 +249,7 @@ TEST_F(JobQueueBlockingTest, AnInterruptFromAnotherThreadEndsTheSleep) {
 
 TEST_F(JobQueueBlockingTest, ASleeperKilledWithItsWakeUpLosesNothing) {
   Gate gate;
-  for (int i = 0; i < 300; ++i) {
+  for (int i = 0; i < testing::Rounds(300); ++i) {
     TestChild first = Holder(gate);
     AwaitAsleep(first, 1);
     TestChild second = Receiver();
@@ -260,12 +261,12 @@ TEST_F(JobQueueBlockingTest, ASleeperKilledWithItsWakeUpLosesNothing) {
     const int attempt = second.Wait();
     ASSERT_TRUE(attempt == 1 || (attempt == 2 && i % 2 != 0)) << attempt;
   }
-  EXPECT_EQ(queue_->Stats()->acked, 300u);
+  EXPECT_EQ(queue_->Stats()->acked, static_cast<uint64_t>(testing::Rounds(300)));
 }
 
 TEST_F(JobQueueBlockingTest, APublisherKilledWithItsWakeUpLosesNothing) {
   Make({.capacity_bytes = 128});
-  for (int i = 0; i < 100; ++i) {
+  for (int i = 0; i < testing::Rounds(100); ++i) {
     ASSERT_THAT(queue_->Publish("a"), IsOk());
     const auto publish = [&] { return queue_->Publish("b", absl::InfiniteDuration()).ok() ? 0 : 1; };
     TestChild first(publish);
@@ -284,7 +285,7 @@ TEST_F(JobQueueBlockingTest, APublisherKilledWithItsWakeUpLosesNothing) {
 
 TEST_F(JobQueueBlockingTest, AKilledPublishersJobIsReceivedByASleeper) {
   const JobSegment& segment = SharedJobQueueTestPeer::Segment(*queue_);
-  for (int i = 0; i < 300; ++i) {
+  for (int i = 0; i < testing::Rounds(300); ++i) {
     const uint64_t next_id = segment.header->next_id;
     TestChild receiver = Receiver();
     AwaitAsleep(receiver, 1);

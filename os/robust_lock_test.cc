@@ -20,6 +20,7 @@
 #include "ko/os/shared_mapping.h"
 #include "ko/testing/leaks.h"
 #include "ko/testing/process_state.h"
+#include "ko/testing/rounds.h"
 #include "ko/testing/status_matchers.h"
 
 namespace ko::os {
@@ -250,7 +251,7 @@ TEST_F(RobustLockTest, KilledUsersNeverBlockTheOthers) {
   };
   std::array<pid_t, 4> children;
   for (pid_t& child : children) child = Fork(work);
-  for (int i = 0; i < 1000; ++i) {
+  for (int i = 0; i < testing::Rounds(1000); ++i) {
     pid_t& victim = children[i % children.size()];
     for (volatile int spin = i * 7 % 3000; spin > 0; spin = spin - 1) {
     }
