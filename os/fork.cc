@@ -2,13 +2,11 @@
 
 #include <fcntl.h>
 #include <linux/sched.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
-#include <cstdint>
 #include <utility>
 
 #include "ko/os/c_library_fork.h"
@@ -100,20 +98,14 @@ bool IsRefused(const StartFailure& failure) {
 
 std::variant<ForkedProcess, StartFailure> ForkByClone(const ThreadRecords& thread, Handlers handlers) {
   const pid_t forking_thread = ThreadId();
-  int pidfd = -1;
-  clone_args arguments = {};
   const bool reset = handlers == Handlers::kReset;
-  arguments.flags =
-      CLONE_PIDFD | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | (reset ? CLONE_CLEAR_SIGHAND : 0);
-  arguments.pidfd = reinterpret_cast<uintptr_t>(&pidfd);
-  arguments.child_tid = reinterpret_cast<uintptr_t>(thread.id());
+  clone_args arguments = {};
+  arguments.flags = reset ? CLONE_CLEAR_SIGHAND : 0;
   arguments.exit_signal = SIGCHLD;
-  const long pid = ::syscall(SYS_clone3, &arguments, sizeof arguments);
-  if (pid < 0) return StartFailure{"clone3", errno};
-  if (pid > 0) return ForkedProcess{static_cast<pid_t>(pid), UniqueFd(pidfd)};
-  thread.RenewRobustList();
-  RunForkHandlersInChild(forking_thread, reset);
-  return ForkedProcess{0, UniqueFd()};
+  std::variant<ForkedProcess, StartFailure> forked = thread.Clone(arguments);
+  const auto* const process = std::get_if<ForkedProcess>(&forked);
+  if (process != nullptr && process->pid == 0) RunForkHandlersInChild(forking_thread, reset);
+  return forked;
 }
 
 }  // namespace

@@ -1,19 +1,12 @@
 #ifndef KO_OS_FORK_H_
 #define KO_OS_FORK_H_
 
-#include <sys/types.h>
-
 #include <variant>
 
+#include "ko/os/forked_process.h"
 #include "ko/os/start_failure.h"
-#include "ko/os/unique_fd.h"
 
 namespace ko::os {
-
-struct ForkedProcess {
-  pid_t pid;       // 0 in the child
-  UniqueFd pidfd;  // in the parent
-};
 
 // What a child does with its parent's signal handlers. Ignored signals stay ignored either way, as exec(2) does it.
 enum class Handlers { kReset, kKept };

@@ -7,7 +7,7 @@
 #include <variant>
 
 #include "absl/status/statusor.h"
-#include "ko/os/fork.h"
+#include "ko/os/forked_process.h"
 #include "ko/os/start_failure.h"
 #include "ko/os/thread_records.h"
 

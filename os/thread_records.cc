@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <linux/futex.h>
+#include <linux/sched.h>
 #include <pthread.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -15,6 +16,7 @@
 #include <optional>
 
 #include "ko/os/errno_status.h"
+#include "ko/os/unique_fd.h"
 
 namespace ko::os {
 namespace {
@@ -78,6 +80,18 @@ absl::StatusOr<ThreadRecords> ThreadRecords::Find() {
     records.robust_list_ = reinterpret_cast<robust_list_head*>(ControlBlock() + robust_list);
   }
   return records;
+}
+
+std::variant<ForkedProcess, StartFailure> ThreadRecords::Clone(clone_args arguments) const {
+  int pidfd = -1;
+  arguments.flags |= CLONE_PIDFD | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
+  arguments.pidfd = reinterpret_cast<uintptr_t>(&pidfd);
+  arguments.child_tid = reinterpret_cast<uintptr_t>(id_);
+  const long pid = ::syscall(SYS_clone3, &arguments, sizeof arguments);
+  if (pid < 0) return StartFailure{"clone3", errno};
+  if (pid > 0) return ForkedProcess{static_cast<pid_t>(pid), UniqueFd(pidfd)};
+  RenewRobustList();
+  return ForkedProcess{0, UniqueFd()};
 }
 
 void ThreadRecords::RenewRobustList() const {

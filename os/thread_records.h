@@ -1,8 +1,13 @@
 #ifndef KO_OS_THREAD_RECORDS_H_
 #define KO_OS_THREAD_RECORDS_H_
 
-#include "absl/status/statusor.h"
+#include <variant>
 
+#include "absl/status/statusor.h"
+#include "ko/os/forked_process.h"
+#include "ko/os/start_failure.h"
+
+struct clone_args;
 struct robust_list_head;
 
 namespace ko::os {
@@ -16,13 +21,13 @@ class ThreadRecords {
  public:
   static absl::StatusOr<ThreadRecords> Find();
 
-  // For clone(2)'s CLONE_CHILD_SETTID and CLONE_CHILD_CLEARTID.
-  int* id() const { return id_; }
+  // clone3(2) with these arguments, and with a pidfd in the parent and the thread's records set up in the child.
+  std::variant<ForkedProcess, StartFailure> Clone(clone_args arguments) const;
 
+ private:
   // In the child: what the parent's thread holds this one does not.
   void RenewRobustList() const;
 
- private:
   int* id_ = nullptr;
   robust_list_head* robust_list_ = nullptr;  // null without one
 };

@@ -105,10 +105,7 @@ TitleArea& Area() {
 // Locks; a fork waits until no other thread holds it, so that a child finds it free.
 std::unique_lock<std::mutex> Lock() {
   [[maybe_unused]] static const bool registered = [] {
-    os::RegisterForkHandlers({[] { mutex.lock(); }, [] { mutex.unlock(); },
-                              [](const os::ForkedFrom& from) {
-                                if (from.locked) mutex.unlock();
-                              }});
+    os::KeepLockFromChildren<mutex>();
     return true;
   }();
   return std::unique_lock(mutex);
