@@ -209,12 +209,12 @@ TEST_F(ProcessPoolCrashTest, WhileWorkersAreKilledAMapLosesAtMostWhatRan) {
   std::atomic<bool> ends = false;
   std::atomic<int> kills = 0;
   std::thread killer([&] {
-    int seen = 0;
+    constexpr int kTasksAKill = 100;  // where forks take long, workers killed by the clock alone come to run nothing
+    int next = kTasksAKill;
     while (!ends) {
-      // Where a fork takes long, workers killed at this rate would not come to run anything.
       const int run = counters[kCountInAll];
-      const std::vector<pid_t> pids = run == seen ? std::vector<pid_t>() : pool.WorkerPids();
-      seen = run;
+      const std::vector<pid_t> pids = run < next ? std::vector<pid_t>() : pool.WorkerPids();
+      if (!pids.empty()) next = run + kTasksAKill;
       if (!pids.empty() && ::kill(pids[static_cast<size_t>(kills) % pids.size()], SIGKILL) == 0) ++kills;
       ::usleep(500);
     }
