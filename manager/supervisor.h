@@ -161,11 +161,15 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
   void Begin(const RecordPtr& record, Attempt& attempt, Attempt::Role role);
   void KeepSpare(const RecordPtr& record);
   void DropSpare(ProcessRecord& record);
+  std::optional<RestartTracker::Decision> LetSpareBegin(const RecordPtr& record, const Attempt& ended,
+                                                        const ExitStatus& status);
+  bool GiveTurn(const RecordPtr& record);
   bool UseSpare(const RecordPtr& record);
 
   // Ending.
   void OnAttemptEnd(const RecordPtr& record, Attempt& attempt, ExitStatus status);
-  void OnCurrentEnd(const RecordPtr& record, ExitEvent exit, bool to_restart);
+  void OnCurrentEnd(const RecordPtr& record, ExitEvent exit, bool to_restart,
+                    std::optional<RestartTracker::Decision> decided);
   void FailStart(const RecordPtr& record, ExitStatus status);
   void TellExited(const ProcessRecord& record, const ExitEvent& exit);
   ExitEvent Reap(ProcessRecord& record, Attempt& attempt, ExitStatus status);

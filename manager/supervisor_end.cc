@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -26,11 +27,14 @@ void Supervisor::OnAttemptEnd(const RecordPtr& record, Attempt& attempt, ExitSta
   NoticeReady(record, attempt);  // it may have been ready, and gone, since the last look
   const Role role = attempt.role;
   const bool to_restart = attempt.to_restart;
+  const std::optional<RestartTracker::Decision> decision = LetSpareBegin(record, attempt, status);
   ExitEvent exit = Reap(*record, attempt, std::move(status));
   TellExited(*record, exit);
   // The end of one that has not taken over, or has been taken over from, is not the process's.
   if (role == Role::kCurrent || !record->exit.has_value()) KeepExit(record, exit);
-  if (role == Role::kCurrent && !record->finishing) return OnCurrentEnd(record, std::move(exit), to_restart);
+  if (role == Role::kCurrent && !record->finishing) {
+    return OnCurrentEnd(record, std::move(exit), to_restart, decision);
+  }
 
   const ExitStatus ended = exit.status;
   const bool is_last = record->finishing && !record->Lives();
@@ -54,7 +58,7 @@ void Supervisor::FailStart(const RecordPtr& record, ExitStatus status) {
   ExitEvent exit{.status = std::move(status), .attempt = record->attempt};
   TellExited(*record, exit);
   KeepExit(record, exit);
-  OnCurrentEnd(record, std::move(exit), /*to_restart=*/false);
+  OnCurrentEnd(record, std::move(exit), /*to_restart=*/false, std::nullopt);
 }
 
 void Supervisor::TellExited(const ProcessRecord& record, const ExitEvent& exit) {
@@ -66,7 +70,9 @@ void Supervisor::TellExited(const ProcessRecord& record, const ExitEvent& exit) 
   });
 }
 
-void Supervisor::OnCurrentEnd(const RecordPtr& record, ExitEvent exit, bool to_restart) {
+// The decision where it has been taken already.
+void Supervisor::OnCurrentEnd(const RecordPtr& record, ExitEvent exit, bool to_restart,
+                              std::optional<RestartTracker::Decision> decided) {
   if (record->replacement.has_value() && record->replacement->attempt == exit.attempt) {
     FinishReplacement(record, absl::AbortedError(absl::StrCat(
                                   record->name(), ": the new one has ended: ", exit.status.ToString())));
@@ -85,7 +91,8 @@ void Supervisor::OnCurrentEnd(const RecordPtr& record, ExitEvent exit, bool to_r
     return;
   }
 
-  const RestartTracker::Decision decision = DecideRestart(record, exit.status, exit.run_time);
+  const RestartTracker::Decision decision =
+      decided.has_value() ? *decided : DecideRestart(record, exit.status, exit.run_time);
   const ExitStatus ended = exit.status;
   if (decision.action == Action::kRestart) {
     announcements_.TellExit(record, std::move(exit), /*is_last=*/false);

@@ -278,9 +278,29 @@ void Supervisor::KeepSpare(const RecordPtr& record) {
   StartAttempt(record, Attempt::Role::kSpare);
 }
 
-bool Supervisor::UseSpare(const RecordPtr& record) {
+// Ahead of all else about the end of the one that it replaces, where that makes no difference to what is done: the spare runs
+// meanwhile. What is decided for the restart is for OnCurrentEnd, then.
+std::optional<RestartTracker::Decision> Supervisor::LetSpareBegin(const RecordPtr& record,
+                                                                  const Attempt& ended,
+                                                                  const ExitStatus& status) {
+  const bool is_plain = ended.role == Attempt::Role::kCurrent && !ended.to_restart &&
+                        !record->replacement.has_value() &&
+                        record->Find(Attempt::Role::kSuccessor) == nullptr;
+  if (!is_plain || record->Find(Attempt::Role::kSpare) == nullptr) return std::nullopt;
+  if (record->group != nullptr && !groups_.MayStartAtOnce(*record)) return std::nullopt;
+  const RestartTracker::Decision decision =
+      DecideRestart(record, status, os::MonotonicNow() - ended.started_at);
+  if (decision.action == RestartTracker::Action::kRestart && decision.delay <= absl::ZeroDuration()) {
+    GiveTurn(record);
+  }
+  return decision;
+}
+
+// Whether there is a spare that has, or is given, its turn.
+bool Supervisor::GiveTurn(const RecordPtr& record) {
   Attempt* const spare = record->Find(Attempt::Role::kSpare);
   if (spare == nullptr) return false;
+  if (spare->control->turn.load(std::memory_order_relaxed) != 0) return true;
   if (std::optional<ExitStatus> killed = spare->child.TryWait()) {
     Reap(*record, *spare, *std::move(killed));
     return false;
@@ -288,7 +308,12 @@ bool Supervisor::UseSpare(const RecordPtr& record) {
   // Pairs with the load in EnterAttempt.
   spare->control->turn.store(static_cast<uint32_t>(record->attempt + 1), std::memory_order_release);
   os::FutexWake(spare->control->turn, os::FutexScope::kShared, 1);
-  Begin(record, *spare, Attempt::Role::kCurrent);
+  return true;
+}
+
+bool Supervisor::UseSpare(const RecordPtr& record) {
+  if (!GiveTurn(record)) return false;
+  Begin(record, *record->Find(Attempt::Role::kSpare), Attempt::Role::kCurrent);
   return true;
 }
 

@@ -27,7 +27,8 @@ struct KillPoint {
 struct KillOptions {
   // An operation that has not returned after so many fails.
   int64_t max_instructions = 200'000;
-  // Of each so many instructions one is tried. 0: each, or as many as `max_points` allows.
+  // Of each so many instructions one is tried. 0: each, or as many as `max_points` allows, and the environment variable
+  // KO_KILL_POINTS where it is set.
   int64_t stride = 0;
   int64_t max_points = Rounds(5'000);
   // The first one that is tried. Below 0: another in each run (TEST_RUN_NUMBER, shards of several calls and

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <ctime>
 #include <memory>
 #include <string>
@@ -77,7 +78,13 @@ Caught CatchFailures(Args... args) {
   return caught;
 }
 
-class KillAtEveryInstructionTest : public LeakCheckedTest {};
+class KillAtEveryInstructionTest : public LeakCheckedTest {
+ protected:
+  void SetUp() override {
+    ::unsetenv("KO_KILL_POINTS");
+    LeakCheckedTest::SetUp();
+  }
+};
 
 TEST_F(KillAtEveryInstructionTest, OperationOfOneStorePasses) {
   const KillReport report = KillAtEveryInstruction(
@@ -329,6 +336,17 @@ TEST_F(KillAtEveryInstructionTest, PointsBeyondTheMaximumAreThinnedOutAndTold) {
   EXPECT_LE(report.points, 21);
   EXPECT_GE(report.points, 15);
   EXPECT_THAT(report.ToString(), HasSubstr("every"));
+}
+
+TEST_F(KillAtEveryInstructionTest, TheEnvironmentMayAskForFewerPoints) {
+  const auto loop = [](Fixture& fixture) {
+    for (int i = 0; i < 200; ++i) CountOnce(*fixture.words);
+  };
+  ::setenv("KO_KILL_POINTS", "10", 1);
+  const KillReport report = KillAtEveryInstruction(MakeFixture, loop, DoNotCheck, {.max_points = 20});
+  ::unsetenv("KO_KILL_POINTS");
+  EXPECT_LE(report.points, 11);
+  EXPECT_GE(report.points, 7);
 }
 
 TEST_F(KillAtEveryInstructionTest, OperationThatGoesAnotherWayIsSteppedAndTold) {
