@@ -225,7 +225,7 @@ class Prover {
 
   // Brings the tracee to the boundary `at`. False where it took another way.
   bool Reach(Tracee& tracee, int64_t at) {
-    if (marked_ && tracee.Continue() != Where::kStart) return false;
+    if (marked_ && tracee.ContinueToStart() != Where::kStart) return false;
     const Way& way = ways_[at];
     int64_t i = 0;
     if (way.anchor >= 0) {
@@ -255,7 +255,7 @@ class Prover {
 
   // Steps as many instructions, whatever they are. False where there are not so many.
   bool StepAlong(Tracee& tracee, int64_t at) {
-    if (marked_ && tracee.Continue() != Where::kStart) return false;
+    if (marked_ && tracee.ContinueToStart() != Where::kStart) return false;
     for (int64_t i = 0; i < at; ++i) {
       const Where where = tracee.Step();
       if (where != Where::kInside && !(where == Where::kAsleep && scenario_.can_unblock)) return i + 1 == at;

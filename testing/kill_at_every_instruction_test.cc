@@ -325,6 +325,26 @@ TEST_F(KillAtEveryInstructionTest, PreparationIsNotTried) {
   EXPECT_TRUE(report.completed);
 }
 
+TEST_F(KillAtEveryInstructionTest, PreparationMaySleep) {
+  int runs = 0;
+  const auto make = [&runs] {
+    ++runs;
+    return MakeFixture();
+  };
+  const auto prepare_and_count = [&runs](Fixture& fixture) {
+    const timespec moment = {0, 2'000'000};
+    if (runs > 1)
+      ::nanosleep(&moment, nullptr);  // a sleep that is recorded would be where the operation stays
+    fixture.words->b = 7;
+    KillPointsStartHere();
+    CountOnce(*fixture.words);
+  };
+  const KillReport report = KillAtEveryInstruction(make, prepare_and_count,
+                                                   [](Fixture& fixture) { EXPECT_EQ(fixture.words->b, 7u); });
+  EXPECT_TRUE(report.completed);
+  EXPECT_EQ(report.diverged, 0);
+}
+
 TEST_F(KillAtEveryInstructionTest, PointsBeyondTheMaximumAreThinnedOutAndTold) {
   const auto loop = [](Fixture& fixture) {
     for (int i = 0; i < 200; ++i) CountOnce(*fixture.words);

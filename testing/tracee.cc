@@ -255,8 +255,7 @@ Tracee::Where Tracee::Step() {
   return where_;
 }
 
-// Until the next trap.
-Tracee::Where Tracee::Continue() {
+Tracee::Where Tracee::Continue(Sleep sleep) {
   Resume(PTRACE_CONT);
   while (true) {
     switch (Await(true)) {
@@ -265,6 +264,7 @@ Tracee::Where Tracee::Continue() {
       case Wait::kGone:
         return where_ = Where::kExited;
       case Wait::kSleeps:
+        if (sleep == Sleep::kPassed) continue;
         if (!can_wake_) return where_ = Where::kAsleep;
         wake_();
         continue;
@@ -290,7 +290,7 @@ Tracee::Where Tracee::ContinueTo(uint64_t address, int64_t times) {
   ::ptrace(PTRACE_POKEUSER, pid_, kBreakpointAddress, address);
   if (::ptrace(PTRACE_POKEUSER, pid_, kBreakpointControl, 1L) != 0) return where_;  // steps will do
   breakpoint_ = address;
-  while (times > 0 && Continue() == Where::kInside && rip_ == address) --times;
+  while (times > 0 && Continue(Sleep::kStops) == Where::kInside && rip_ == address) --times;
   breakpoint_ = 0;
   if (where_ == Where::kInside) ::ptrace(PTRACE_POKEUSER, pid_, kBreakpointControl, 0L);
   return where_;
@@ -312,7 +312,7 @@ Tracee::Where Tracee::ContinueToInt3(uint64_t address, int64_t times) {
       if (::ptrace(PTRACE_POKETEXT, pid_, address, trap) != 0) return where_;
       breakpoint_ = address;
       int3_ = true;
-      Continue();
+      Continue(Sleep::kStops);
       int3_ = false;
       breakpoint_ = 0;
       if (where_ != Where::kExited && where_ != Where::kBroken)

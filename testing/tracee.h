@@ -59,12 +59,15 @@ class Tracee {
   // Goes on until the instruction has been reached `times`, or until anything else happens. Where it stands
   // there already, that counts. The address must not be within a repeated instruction.
   Where ContinueTo(uint64_t address, int64_t times);
-  // Goes on to StartAnew, a breakpoint or the end.
-  Where Continue();
+  // Goes on to StartAnew or the end. What is done before StartAnew may sleep.
+  Where ContinueToStart() { return Continue(Sleep::kPassed); }
 
   void Kill();
 
  private:
+  enum class Sleep { kStops, kPassed };
+  // Goes on to StartAnew, a breakpoint, a sleep or the end.
+  Where Continue(Sleep sleep);
   enum class Wait { kStopped, kSleeps, kGone, kBroken };
   [[noreturn]] void Live(absl::FunctionRef<void()> operation, pid_t parent);
   void Resume(int request);
