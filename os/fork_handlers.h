@@ -34,13 +34,16 @@ enum class ForkOrder {
 // Threads: any. Fork: a child has its parent's. Signals: not from handlers. Crash, errors: none.
 void RegisterForkHandlers(const ForkHandlers& handlers, ForkOrder order = ForkOrder::kInner);
 
-// A fork waits until no other thread holds the mutex, so that a child finds it free. Once for each.
+// From the first call on, a fork waits until no other thread holds the mutex, so that a child finds it free.
 template <auto& mutex>
 void KeepLockFromChildren() {
-  RegisterForkHandlers({[] { mutex.lock(); }, [] { mutex.unlock(); },
-                        [](const ForkedFrom& from) {
-                          if (from.locked) mutex.unlock();
-                        }});
+  [[maybe_unused]] static const bool registered = [] {
+    RegisterForkHandlers({[] { mutex.lock(); }, [] { mutex.unlock(); },
+                          [](const ForkedFrom& from) {
+                            if (from.locked) mutex.unlock();
+                          }});
+    return true;
+  }();
 }
 
 // In a child that was made without the C library's fork, by a thread that was the only one. All signals are blocked.

@@ -209,8 +209,8 @@ TEST_F(ProcessPoolCrashTest, WhileWorkersAreKilledAMapLosesAtMostWhatRan) {
   std::atomic<bool> ends = false;
   std::atomic<int> kills = 0;
   std::thread killer([&] {
-    constexpr int kTasksAKill =
-        100;  // where forks take long, workers killed by the clock alone come to run nothing
+    // Where forks take long, workers that are killed by the clock alone come to run nothing.
+    constexpr int kTasksAKill = 100;
     int next = kTasksAKill;
     while (!ends) {
       const int run = counters[kCountInAll];

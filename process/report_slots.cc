@@ -24,10 +24,7 @@ constinit std::mutex mutex;
 
 // Not taken by a thread that is the only one: what a process writes to after a fork it has to copy first.
 std::unique_lock<std::mutex> Lock() {
-  [[maybe_unused]] static const bool registered = [] {
-    os::KeepLockFromChildren<mutex>();
-    return true;
-  }();
+  os::KeepLockFromChildren<mutex>();
   return __libc_single_threaded ? std::unique_lock<std::mutex>() : std::unique_lock(mutex);
 }
 

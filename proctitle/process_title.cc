@@ -104,10 +104,7 @@ TitleArea& Area() {
 
 // Locks; a fork waits until no other thread holds it, so that a child finds it free.
 std::unique_lock<std::mutex> Lock() {
-  [[maybe_unused]] static const bool registered = [] {
-    os::KeepLockFromChildren<mutex>();
-    return true;
-  }();
+  os::KeepLockFromChildren<mutex>();
   return std::unique_lock(mutex);
 }
 

@@ -66,9 +66,9 @@ class Tracee {
 
  private:
   enum class Sleep { kStops, kPassed };
+  enum class Wait { kStopped, kSleeps, kGone, kBroken };
   // Goes on to StartAnew, a breakpoint, a sleep or the end.
   Where Continue(Sleep sleep);
-  enum class Wait { kStopped, kSleeps, kGone, kBroken };
   [[noreturn]] void Live(absl::FunctionRef<void()> operation, pid_t parent);
   void Resume(int request);
   Wait Await(bool may_sleep);
