@@ -95,8 +95,8 @@ void TimeRespawns(benchmark::State& state, Births& births, Replace replace) {
     const int64_t death = NowNanoseconds();
     replace();
     state.SetIterationTime(static_cast<double>(births.Await(++count) - death) * 1e-9);
-    ::usleep(
-        1000);  // outside of the time: a spare's successor comes to its sleep meanwhile, for all contenders alike
+    // Outside of the time: a spare's successor comes to its sleep meanwhile, for all contenders alike.
+    ::usleep(5000);
   }
 }
 

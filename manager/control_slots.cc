@@ -15,7 +15,7 @@ absl::StatusOr<ControlSlotRef> ControlSlots::Allocate() {
   }
   ControlSlotRef slot = std::move(free_.back());
   free_.pop_back();
-  for (auto* word : {&slot->ready, &slot->turn}) word->store(0, std::memory_order_relaxed);
+  for (auto* word : {&slot->ready, &slot->turn, &slot->life.word}) word->store(0, std::memory_order_relaxed);
   for (auto* word : {&slot->heartbeat_ns, &slot->task_ns, &slot->tasks})
     word->store(0, std::memory_order_relaxed);
   return slot;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "ko/os/robust_list.h"
 #include "ko/os/shared_mapping.h"
 
 namespace ko {
@@ -15,13 +16,13 @@ namespace ko {
 // What an attempt tells its manager while it lives, and its manager it, in memory that the two share. Zeroed memory is one
 // that has said nothing. Crash: a single store each, so there is nothing half-said. Times are nanoseconds of
 // os::MonotonicNow.
-struct alignas(64) ControlSlot {  // a cache line of its own
-  std::atomic<uint32_t> ready;    // 1 where it is
-  std::atomic<uint32_t>
-      turn;  // the manager's word to a spare: the number of its attempt, which begins; a futex
+struct alignas(64) ControlSlot {      // cache lines of its own
+  std::atomic<uint32_t> ready;        // 1 where it is
+  std::atomic<uint32_t> turn;         // of a spare: see SpareTurn; a futex
   std::atomic<int64_t> heartbeat_ns;  // the last one; 0: none
   std::atomic<int64_t> task_ns;       // when the task that is under way began; 0: none is
   std::atomic<int64_t> tasks;         // that have ended
+  os::RobustFutex life;               // where a spare may follow: held by the attempt's first thread
 };
 
 // A slot and the memory that it lies in, kept mapped as long as somebody has it.
@@ -31,6 +32,7 @@ class ControlSlotRef {
   ControlSlotRef(std::shared_ptr<os::SharedMapping> page, ControlSlot* slot)
       : page_(std::move(page)), slot_(slot) {}
 
+  const std::shared_ptr<os::SharedMapping>& page() const { return page_; }
   ControlSlot* operator->() const { return slot_; }
   ControlSlot* get() const { return slot_; }
 

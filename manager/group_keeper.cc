@@ -216,7 +216,7 @@ void GroupKeeper::AwaitRestart(const GroupPtr& group) {
     }
     renew(*member.process);
     if (member.process->spec.restart.has_value())
-      member.process->restart.emplace(*member.process->spec.restart);
+      member.process->restart = std::make_unique<RestartTracker>(*member.process->spec.restart);
   }
   const std::weak_ptr<GroupRecord> weak = group;
   group->timer = std::make_unique<TimerQueue::Timer>(timers_, [this, weak] {

@@ -40,11 +40,11 @@ struct ProcessHandler {
   }
 };
 
-// What a managed process is to be, as the program has asked for it. The body is shared by the workers of a pool.
+// What a managed process is to be, as the program has asked for it. Body and command are shared by the workers of a pool.
 struct ProcessSpec {
   std::shared_ptr<ManagedBody> body = nullptr;
-  std::optional<ManagedCommand> command = std::nullopt;  // runs instead of the body
-  std::optional<RestartPolicy> restart = std::nullopt;   // none: it runs once
+  std::shared_ptr<const ManagedCommand> command = nullptr;  // runs instead of the body
+  std::optional<RestartPolicy> restart = std::nullopt;      // none: it runs once
   ProcessOptions options = {};
   int slot = -1;  // in a pool
 };
@@ -57,7 +57,7 @@ inline ProcessSpec MakeSpec(ManagedBody body, std::optional<RestartPolicy> resta
 
 inline ProcessSpec MakeSpec(Command command, std::optional<RestartPolicy> restart, ProcessOptions options) {
   ProcessSpec spec = MakeSpec(ManagedBody([] {}), std::move(restart), std::move(options));
-  spec.command.emplace(std::move(command));
+  spec.command = std::make_shared<ManagedCommand>(std::move(command));
   return spec;
 }
 
@@ -88,8 +88,8 @@ struct ProcessRecord {
   std::weak_ptr<Supervisor> supervisor;
   uint64_t id = 0;  // in the order of the first starts
   ProcessSpec spec;
-  std::optional<RestartTracker> restart;
-  std::unique_ptr<ServedRegion> region;   // of a process that a fork server forks
+  std::unique_ptr<RestartTracker> restart;  // null: it runs once
+  std::unique_ptr<ServedRegion> region;     // of a process that a fork server forks
   std::shared_ptr<ProcessMemory> memory;  // over all attempts, and after the end; null where it never started
 
   State state = State::kAwaitingRestart;

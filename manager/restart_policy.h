@@ -52,7 +52,10 @@ struct RestartPolicy {
 
   // Keep one forked in advance, which waits for its turn: a restart then takes a wake-up instead of a fork. It has the state
   // of the manager at the start of the one that it replaces, and takes its memory (copied where one of the two writes) and a
-  // pid. Of bodies only; after `initial_delay` as any restart.
+  // pid. Of bodies only; after `initial_delay` as any restart. Where it is certain in advance that an end is followed by a
+  // restart at once (kAlways, no prevent_codes, no delay, room for a restart in the window; in no group, and stopped as a
+  // process and not as a tree), it begins by itself as soon as the kernel begins to end the other one, whatever the manager is
+  // doing and however large the other one's memory is.
   bool hot_spare = false;
 
   // InvalidArgument, naming the field, for a policy that makes no sense: negative or infinite delays, max_delay below

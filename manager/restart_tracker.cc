@@ -59,4 +59,12 @@ RestartTracker::Decision RestartTracker::OnEnd(const ExitStatus& status, absl::D
   return {Action::kRestart, NextDelay(random)};
 }
 
+bool RestartTracker::IsSureToRestartAtOnce(absl::Duration now) const {
+  if (policy_.when != RestartPolicy::When::kAlways || !policy_.prevent_codes.empty()) return false;
+  if (next_delay_ > absl::ZeroDuration()) return false;
+  const auto counted =
+      absl::c_count_if(restarts_, [&](absl::Duration at) { return at > now - policy_.window; });
+  return policy_.max_restarts == RestartPolicy::kUnlimited || counted < policy_.max_restarts;
+}
+
 }  // namespace ko

@@ -31,6 +31,9 @@ class RestartTracker {
   // The process ended at `now` (any clock that does not jump) after `run_time`; `random` in [0, 1) draws the jitter.
   Decision OnEnd(const ExitStatus& status, absl::Duration run_time, absl::Duration now, double random);
 
+  // Whether the next OnEnd, from `now` on, says kRestart without a delay, however the process ends.
+  bool IsSureToRestartAtOnce(absl::Duration now) const;
+
  private:
   bool Wants(const ExitStatus& status) const;
   // Whether the window has room for another restart, which then counts.

@@ -74,7 +74,7 @@ class Self {
  private:
   friend absl::StatusOr<std::unique_ptr<Self>> EnterAttempt(const AttemptFacts& facts,
                                                             const ControlSlotRef& control,
-                                                            std::shared_ptr<ProcessMemory> memory,
+                                                            const std::shared_ptr<ProcessMemory>& memory,
                                                             os::EventFd bell);
   // `max_tasks`: at so many the bell is rung.
   static absl::StatusOr<std::unique_ptr<Self>> Create(int attempt, int slot, int64_t max_tasks,

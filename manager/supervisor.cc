@@ -54,8 +54,8 @@ absl::Status Supervisor::EnsureOpen() {
 
   kernel_ = std::make_shared<Kernel>(Kernel{*std::move(epoll), *std::move(timer), *std::move(bell),
                                             *std::move(signals), os::OomKills::Open(), std::nullopt});
-  for (const int fd :
-       {kernel_->epoll.fd(), kernel_->timer.fd(), kernel_->signals.poll_fd(), kernel_->oom_kills.fd()}) {
+  for (const int fd : {kernel_->epoll.fd(), kernel_->timer.fd(), kernel_->bell.fd(),
+                       kernel_->signals.poll_fd(), kernel_->oom_kills.fd()}) {
     fds_.Add(fd);
   }
   absl::Status subscribed = SubscribeSignals();
@@ -263,7 +263,7 @@ int Supervisor::ReapIfEnded(uint64_t id) {
   const auto found = attempts_.find(id);
   if (found == attempts_.end()) return 0;
   const auto [record, attempt] = found->second;
-  if (record->spec.command.has_value() && kernel_->notifications.has_value())
+  if (record->spec.command != nullptr && kernel_->notifications.has_value())
     TakeNotifications();  // its last words
   KillLeftovers(*record, *attempt);
   std::optional<ExitStatus> status = attempt->child.TryWait();

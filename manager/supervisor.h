@@ -149,6 +149,7 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
   struct Outfit {
     Attempt::Role role;
     ControlSlotRef control;
+    const Attempt* followed;  // of a spare that may begin by itself: at whose end
     std::optional<os::Cgroup> cgroup;
   };
   std::variant<Child, ExitStatus> StartProcess(const RecordPtr& record, Outfit& outfit);
@@ -159,7 +160,16 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
   absl::Status EnterChild(const RecordPtr& record, Outfit& outfit);
   absl::Status Watch(const Attempt& attempt);
   void Begin(const RecordPtr& record, Attempt& attempt, Attempt::Role role);
+
+  // Spares.
+  static bool KeepsSpare(const ProcessRecord& record) {
+    return record.spec.restart.has_value() && record.spec.restart->hot_spare;
+  }
   void KeepSpare(const RecordPtr& record);
+  static void GiveLeave(const ProcessRecord& record, Outfit& spare);
+  static bool SpareHasBegun(const ProcessRecord& record);
+  void HoldBackSpare(const RecordPtr& record);
+  bool EndFollowed(const RecordPtr& record);
   void DropSpare(ProcessRecord& record);
   std::optional<RestartTracker::Decision> LetSpareBegin(const RecordPtr& record, const Attempt& ended,
                                                         const ExitStatus& status);
@@ -238,7 +248,7 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
 
   uint64_t owner_;                  // the mark of its process
   std::shared_ptr<Kernel> kernel_;  // shared with a dispatch of its signals, whose handlers may close this
-  os::FdSet fds_;                   // all that kernel_, attempts_ and the records own, but for the bell
+  os::FdSet fds_;                   // all that kernel_, attempts_ and the records own
   os::FdLimit fd_limit_;
   ControlSlots control_slots_;
   MemorySlots memory_slots_;

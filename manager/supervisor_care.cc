@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ko/manager/supervisor.h"
+#include "ko/os/child_code.h"
 #include "ko/os/pidfd.h"
 #include "ko/os/process_memory.h"
 #include "ko/os/process_tree.h"
@@ -55,13 +56,14 @@ StopPlan Supervisor::PlanOf(const ProcessRecord& record) const {
 }
 
 // Whatever the steps: nobody but its own options asks for more than the process.
-StopTarget Supervisor::TargetOf(const ProcessRecord& record) {
+KO_CHILD_CODE StopTarget Supervisor::TargetOf(const ProcessRecord& record) {
   const std::optional<StopPlan>& own = record.spec.options.stop;
   return own.has_value() ? own->target : StopTarget::kProcess;
 }
 
 void Supervisor::RequestStop(const RecordPtr& record, const std::optional<StopPlan>& plan) {
   if (record->state == ProcessRecord::State::kEnded) return;
+  HoldBackSpare(record);
   DropSpare(*record);
   record->finishing = true;
   FinishReplacement(record, absl::CancelledError(absl::StrCat(record->name(), ": it is being stopped")));
@@ -213,7 +215,7 @@ void Supervisor::Hang(const RecordPtr& record, Attempt& attempt, std::string why
 void Supervisor::CheckAge(const RecordPtr& record, Attempt& attempt, absl::Duration now,
                           absl::Duration& next) {
   const RecyclePolicy& policy = record->spec.options.recycle;
-  if (attempt.role != Role::kCurrent || !record->restart.has_value()) return;
+  if (attempt.role != Role::kCurrent || record->restart == nullptr) return;
   RecycleView view{.tasks = attempt.control->tasks.load(std::memory_order_acquire),
                    .age = now - attempt.started_at};
   if (now >= attempt.memory_check_at) {
@@ -265,6 +267,7 @@ void Supervisor::Replace(const RecordPtr& record, absl::Duration observe, std::s
   const auto refuse = [&](std::string_view why) {
     done(absl::FailedPreconditionError(absl::StrCat(record->name(), ": cannot be replaced: ", why)));
   };
+  HoldBackSpare(record);
   const Attempt* const old = record->current();
   if (old == nullptr || record->finishing || shutting_down_ || closed_) return refuse("it does not run");
   if (old->stop.active()) return refuse("it is being stopped");

@@ -20,6 +20,8 @@ using Role = Attempt::Role;
 }  // namespace
 
 void Supervisor::OnAttemptEnd(const RecordPtr& record, Attempt& attempt, ExitStatus status) {
+  // A spare that has begun by itself: its end was noticed ahead of the one's that it followed.
+  if (attempt.role == Role::kSpare && SpareHasBegun(*record)) EndFollowed(record);
   if (attempt.role == Role::kSpare) {
     Reap(*record, attempt, std::move(status));
     return;
@@ -130,9 +132,8 @@ void Supervisor::OnCurrentEnd(const RecordPtr& record, ExitEvent exit, bool to_r
 
 RestartTracker::Decision Supervisor::DecideRestart(const RecordPtr& record, const ExitStatus& status,
                                                    absl::Duration run_time) {
-  if (!record->restart.has_value() || record->finishing || shutting_down_ || closed_) {
-    return {Action::kStayDown};
-  }
+  const bool may_restart = !record->finishing && !shutting_down_ && !closed_;
+  if (record->restart == nullptr || (!may_restart && !SpareHasBegun(*record))) return {Action::kStayDown};
   return record->restart->OnEnd(status, run_time, os::MonotonicNow(), Random());
 }
 

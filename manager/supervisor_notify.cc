@@ -65,7 +65,7 @@ std::optional<Supervisor::Watched> Supervisor::FindSender(pid_t pid) const {
   const pid_t group = ::getpgid(pid);
   std::optional<Watched> found;
   for (const auto& [id, watched] : attempts_) {
-    if (!watched.record->spec.command.has_value() || !Talks(watched.record->spec.options)) continue;
+    if (watched.record->spec.command == nullptr || !Talks(watched.record->spec.options)) continue;
     if (watched.attempt->pid() == pid) return watched;
     if (watched.attempt->pid() == group) found = watched;
   }

@@ -11,7 +11,7 @@
 #include "ko/manager/served_body.h"
 #include "ko/manager/supervisor.h"
 #include "ko/manager/supervisor_tokens.h"
-#include "ko/os/futex.h"
+#include "ko/os/child_code.h"
 #include "ko/os/signal_mask.h"
 #include "ko/process/fork.h"
 
@@ -31,7 +31,7 @@ absl::Status Supervisor::CheckSpec(const ProcessSpec& spec, const GroupRecord* g
   if (spec.body == nullptr || !*spec.body) {
     return absl::InvalidArgumentError("ProcessManager: the body is empty");
   }
-  if (spec.command.has_value()) {
+  if (spec.command != nullptr) {
     if (absl::Status valid = spec.command->Validate(); !valid.ok()) return valid;
   }
   if (spec.restart.has_value()) {
@@ -66,7 +66,8 @@ Supervisor::RecordPtr Supervisor::Start(ProcessSpec spec, GroupRecord* group) {
     return refuse(error_number, std::move(valid));
   }
   if (absl::Status shared = GiveMemory(*record); !shared.ok()) return refuse(ENOMEM, std::move(shared));
-  if (record->spec.restart.has_value()) record->restart.emplace(*record->spec.restart);
+  if (record->spec.restart.has_value())
+    record->restart = std::make_unique<RestartTracker>(*record->spec.restart);
 
   if (group != nullptr) {
     groups_.Add(record, *group);
@@ -113,7 +114,8 @@ std::optional<ExitStatus> Supervisor::StartAttempt(const RecordPtr& record, Atte
   absl::StatusOr<ControlSlotRef> control = slots.Allocate();
   if (!control.ok()) return fail(ExitStatus::NotStarted(ENOMEM, "start").WithReason(control.status()));
 
-  Outfit outfit{.role = role, .control = *std::move(control), .cgroup = std::nullopt};
+  Outfit outfit{.role = role, .control = *std::move(control), .followed = nullptr, .cgroup = std::nullopt};
+  if (role == Attempt::Role::kSpare) GiveLeave(*record, outfit);
   if (TargetOf(*record) == StopTarget::kTree) outfit.cgroup = MakeCgroup(next_token_);
   std::variant<Child, ExitStatus> started = StartProcess(record, outfit);
   if (auto* status = std::get_if<ExitStatus>(&started);
@@ -138,7 +140,7 @@ std::optional<ExitStatus> Supervisor::StartAttempt(const RecordPtr& record, Atte
   attempt.control = std::move(outfit.control);
   attempt.cgroup = std::move(outfit.cgroup);
   absl::Status watched = absl::OkStatus();
-  if (record->spec.command.has_value()) {
+  if (record->spec.command != nullptr) {
     absl::StatusOr<CommandOutput> output = CommandOutput::Of(attempt.child);
     watched = output.status();
     if (output.ok()) attempt.output = *std::move(output);
@@ -158,7 +160,7 @@ std::optional<ExitStatus> Supervisor::StartAttempt(const RecordPtr& record, Atte
 
 std::variant<Child, ExitStatus> Supervisor::StartProcess(const RecordPtr& record, Outfit& outfit) {
   if (record->spec.body->served() != nullptr) return ServeAttempt(*record, outfit);
-  if (!record->spec.command.has_value()) return ForkAttempt(record, outfit);
+  if (record->spec.command == nullptr) return ForkAttempt(record, outfit);
   absl::StatusOr<std::vector<std::string>> environment = EnvironmentFor(*record);
   if (!environment.ok()) return ExitStatus::NotStarted(EMFILE, "socket").WithReason(environment.status());
   std::variant<Child, ExitStatus> started =
@@ -189,13 +191,16 @@ void Supervisor::Confine(const Child& child, const Outfit& outfit) {
   if (outfit.cgroup.has_value()) outfit.cgroup->Add(child.pid()).IgnoreError();
 }
 
-AttemptFacts Supervisor::FactsOf(const ProcessRecord& record, const Outfit& outfit) const {
+KO_CHILD_CODE AttemptFacts Supervisor::FactsOf(const ProcessRecord& record, const Outfit& outfit) const {
   return {.attempt = record.attempt + 1,
           .slot = record.spec.slot,
           .max_tasks = record.spec.options.recycle.max_tasks,
           .target = TargetOf(record),
           .takes_self = record.spec.body->takes_self(),
-          .is_spare = outfit.role == Attempt::Role::kSpare};
+          .is_spare = outfit.role == Attempt::Role::kSpare,
+          .is_followed = record.region == nullptr && KeepsSpare(record),
+          .followed = outfit.followed != nullptr ? outfit.followed->control.get() : nullptr,
+          .followed_pid = outfit.followed != nullptr ? outfit.followed->pid() : 0};
 }
 
 absl::Status Supervisor::Watch(const Attempt& attempt) {
@@ -252,78 +257,17 @@ std::variant<Child, ExitStatus> Supervisor::ForkAttempt(const RecordPtr& record,
 
 // With all signals blocked. Closes what is the parent's by the numbers alone, and keeps this as it is for as long as the child
 // lives: to destroy thousands of records is to copy the memory that they lie in, and what they own is closed already.
-absl::Status Supervisor::EnterChild(const RecordPtr& record, Outfit& outfit) {
+KO_CHILD_CODE absl::Status Supervisor::EnterChild(const RecordPtr& record, Outfit& outfit) {
   kept_ = shared_from_this();
-  fds_.CloseAll();
+  const AttemptFacts facts = FactsOf(*record, outfit);
+  fds_.CloseAll(/*kept=*/facts.takes_self ? kernel_->bell.fd() : -1);
   fd_limit_.Restore();
   if (outfit.cgroup.has_value()) outfit.cgroup->AddSelf().IgnoreError();  // the session is left
   outfit.cgroup.reset();
-  const AttemptFacts facts = FactsOf(*record, outfit);
-  if (!facts.takes_self) ::close(kernel_->bell.fd());
   absl::StatusOr<std::unique_ptr<Self>> self = EnterAttempt(
       facts, outfit.control, record->memory, facts.takes_self ? std::move(kernel_->bell) : os::EventFd());
   if (self.ok()) self_ = *std::move(self);
   return self.status();
-}
-
-// --- spares -----------------------------------------------------------------------------------------------------------
-
-// Where there is none to be had the next start does without.
-void Supervisor::KeepSpare(const RecordPtr& record) {
-  if (!record->spec.restart.has_value() || !record->spec.restart->hot_spare || record->finishing ||
-      shutting_down_ || record->spec.command.has_value() || record->state != ProcessRecord::State::kRunning ||
-      record->Find(Attempt::Role::kSpare) != nullptr) {
-    return;
-  }
-  StartAttempt(record, Attempt::Role::kSpare);
-}
-
-// Ahead of all else about the end of the one that it replaces, where that makes no difference to what is done: the spare runs
-// meanwhile. What is decided for the restart is for OnCurrentEnd, then.
-std::optional<RestartTracker::Decision> Supervisor::LetSpareBegin(const RecordPtr& record,
-                                                                  const Attempt& ended,
-                                                                  const ExitStatus& status) {
-  const bool is_plain = ended.role == Attempt::Role::kCurrent && !ended.to_restart &&
-                        !record->replacement.has_value() &&
-                        record->Find(Attempt::Role::kSuccessor) == nullptr;
-  if (!is_plain || record->Find(Attempt::Role::kSpare) == nullptr) return std::nullopt;
-  if (record->group != nullptr && !groups_.MayStartAtOnce(*record)) return std::nullopt;
-  const RestartTracker::Decision decision =
-      DecideRestart(record, status, os::MonotonicNow() - ended.started_at);
-  if (decision.action == RestartTracker::Action::kRestart && decision.delay <= absl::ZeroDuration()) {
-    GiveTurn(record);
-  }
-  return decision;
-}
-
-// Whether there is a spare that has, or is given, its turn.
-bool Supervisor::GiveTurn(const RecordPtr& record) {
-  Attempt* const spare = record->Find(Attempt::Role::kSpare);
-  if (spare == nullptr) return false;
-  if (spare->control->turn.load(std::memory_order_relaxed) != 0) return true;
-  if (std::optional<ExitStatus> killed = spare->child.TryWait()) {
-    Reap(*record, *spare, *std::move(killed));
-    return false;
-  }
-  // Pairs with the load in EnterAttempt.
-  spare->control->turn.store(static_cast<uint32_t>(record->attempt + 1), std::memory_order_release);
-  os::FutexWake(spare->control->turn, os::FutexScope::kShared, 1);
-  return true;
-}
-
-bool Supervisor::UseSpare(const RecordPtr& record) {
-  if (!GiveTurn(record)) return false;
-  Begin(record, *record->Find(Attempt::Role::kSpare), Attempt::Role::kCurrent);
-  return true;
-}
-
-// It has run nothing, so there is nothing to tell.
-void Supervisor::DropSpare(ProcessRecord& record) {
-  Attempt* const spare = record.Find(Attempt::Role::kSpare);
-  if (spare == nullptr) return;
-  ExitStatus status =
-      spare->child.Stop({.signal = SIGKILL, .grace = absl::ZeroDuration()}).value_or(ExitStatus::Unknown());
-  Reap(record, *spare, std::move(status));
 }
 
 }  // namespace ko

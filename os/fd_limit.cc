@@ -1,5 +1,7 @@
 #include "ko/os/fd_limit.h"
 
+#include "ko/os/child_code.h"
+
 namespace ko::os {
 namespace {
 
@@ -23,7 +25,7 @@ bool FdLimit::Raise() {
   return true;
 }
 
-void FdLimit::Restore() {
+KO_CHILD_CODE void FdLimit::Restore() {
   if (raised_) ::setrlimit(RLIMIT_NOFILE, &original_);
   raised_ = false;
 }

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "ko/os/above_stdio.h"
+#include "ko/os/child_code.h"
 #include "ko/os/errno_status.h"
 
 namespace ko::os {
@@ -56,7 +57,7 @@ int SendMessage(int socket, absl::Span<const std::string_view> parts, absl::Span
   return RetryEintr([&] { return ::sendmsg(socket, &message, flags); }) >= 0 ? 0 : errno;
 }
 
-ReceivedMessage ReceiveMessage(int socket, void* buffer, size_t bytes, bool block) {
+KO_CHILD_CODE ReceivedMessage ReceiveMessage(int socket, void* buffer, size_t bytes, bool block) {
   iovec vector = {buffer, bytes};
   ControlBuffer control;
   msghdr message = {};
@@ -86,16 +87,11 @@ ReceivedMessage ReceiveMessage(int socket, void* buffer, size_t bytes, bool bloc
   return received;
 }
 
-Readiness AwaitReadable(int socket, int other, bool block) {
-  pollfd fds[2] = {{socket, POLLIN, 0}, {other, POLLIN, 0}};
-  RetryEintr([&] { return ::poll(fds, 2, block ? -1 : 0); });
-  return {fds[0].revents != 0, fds[1].revents != 0};
-}
-
-Readiness AwaitReadable(int socket, int other, absl::Duration timeout) {
+KO_CHILD_CODE Readiness AwaitReadable(int socket, int other, absl::Duration timeout) {
   pollfd fds[2] = {{socket, POLLIN, 0}, {other, POLLIN, 0}};
   const timespec time = absl::ToTimespec(timeout);
-  ::ppoll(fds, 2, &time, nullptr);
+  const timespec* const until = timeout == absl::InfiniteDuration() ? nullptr : &time;
+  RetryEintr([&] { return ::ppoll(fds, 2, until, nullptr); });
   return {fds[0].revents != 0, fds[1].revents != 0};
 }
 

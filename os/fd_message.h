@@ -37,13 +37,11 @@ struct ReceivedMessage {
 ReceivedMessage ReceiveMessage(int socket, void* buffer, size_t bytes, bool block);
 
 // Whether the socket has something to say (a message, or its end), and whether the other descriptor is readable. Where
-// neither is, sleeps until one is if `block`.
+// neither is, sleeps until one is, at most for `timeout`; after a signal for that long again.
 struct Readiness {
   bool socket = false;
   bool other = false;
 };
-Readiness AwaitReadable(int socket, int other, bool block);
-// The same, asleep for at most `timeout`.
 Readiness AwaitReadable(int socket, int other, absl::Duration timeout);
 
 }  // namespace ko::os

@@ -83,15 +83,15 @@ TEST_F(FdMessageTest, ClosedEndIsNoticedByBoth) {
   ends_.second.reset();
   EXPECT_EQ(SendMessage(a(), {"x"}, {}, true), EPIPE);
   EXPECT_EQ(ReceiveMessage(a(), buffer_, sizeof buffer_, true).bytes, 0);
-  const Readiness ready = AwaitReadable(a(), a(), /*block=*/true);
+  const Readiness ready = AwaitReadable(a(), a(), absl::InfiniteDuration());
   EXPECT_TRUE(ready.socket);
 }
 
 TEST_F(FdMessageTest, ReadinessIsToldForEach) {
-  Readiness ready = AwaitReadable(a(), b(), /*block=*/false);
+  Readiness ready = AwaitReadable(a(), b(), absl::ZeroDuration());
   EXPECT_FALSE(ready.socket || ready.other);
   EXPECT_EQ(SendMessage(a(), {"x"}, {}, true), 0);
-  ready = AwaitReadable(a(), b(), /*block=*/true);
+  ready = AwaitReadable(a(), b(), absl::InfiniteDuration());
   EXPECT_FALSE(ready.socket);
   EXPECT_TRUE(ready.other);
 }

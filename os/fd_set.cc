@@ -5,6 +5,8 @@
 
 #include <cstddef>
 
+#include "ko/os/child_code.h"
+
 namespace ko::os {
 namespace {
 
@@ -27,20 +29,21 @@ void FdSet::Remove(int fd) {
   if (Contains(number)) words_[number / kBits] &= ~BitOf(number);
 }
 
-bool FdSet::Contains(size_t fd) const {
+KO_CHILD_CODE bool FdSet::Contains(size_t fd) const {
   return fd / kBits < words_.size() && (words_[fd / kBits] & BitOf(fd)) != 0;
 }
 
-void FdSet::CloseAll() const {
+KO_CHILD_CODE void FdSet::CloseAll(int kept) const {
+  const auto closes = [&](size_t fd) { return Contains(fd) && static_cast<int>(fd) != kept; };
   const size_t end = words_.size() * kBits;
   for (size_t first = 0; first < end; ++first) {
     if (words_[first / kBits] == 0) {
       first |= kBits - 1;  // to the word's end
       continue;
     }
-    if (!Contains(first)) continue;
+    if (!closes(first)) continue;
     size_t last = first;
-    while (Contains(last + 1)) ++last;
+    while (closes(last + 1)) ++last;
     if (::syscall(SYS_close_range, first, last, 0) != 0) {  // an older kernel, or a filter
       for (size_t fd = first; fd <= last; ++fd) ::close(static_cast<int>(fd));
     }

@@ -17,9 +17,9 @@ class FdSet {
   void Add(int fd);
   void Remove(int fd);
 
-  // Closes all of them, a system call for each run of numbers that follow each other; the numbers stay in it, so that
-  // nothing is written. Async-signal-safe.
-  void CloseAll() const;
+  // Closes all of them but `kept`, a system call for each run of numbers that follow each other; the numbers stay in it, so
+  // that nothing is written. Async-signal-safe.
+  void CloseAll(int kept = -1) const;
 
  private:
   bool Contains(size_t fd) const;

@@ -43,6 +43,18 @@ class FdSetTest : public testing::LeakCheckedTest {
   }
 };
 
+TEST_F(FdSetTest, OneOfThemMayBeKept) {
+  for (const int kept : {kFirst, 200, kEnd - 1}) {
+    InChild([kept] {
+      OpenAll();
+      FdSet set;
+      for (int fd = kFirst; fd < kEnd; ++fd) set.Add(fd);
+      set.CloseAll(kept);
+      EXPECT_EQ(Open(), std::set<int>({kept}));
+    });
+  }
+}
+
 TEST_F(FdSetTest, ThoseInItAreClosedAndNoOthers) {
   const std::set<int> kCases[] = {
       {},         {kFirst},        {127, 128}, {191},         {192},

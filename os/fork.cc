@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "ko/os/c_library_fork.h"
+#include "ko/os/child_code.h"
 #include "ko/os/errno_status.h"
 #include "ko/os/fork_handlers.h"
 #include "ko/os/pidfd.h"
@@ -96,7 +97,8 @@ bool IsRefused(const StartFailure& failure) {
   return failure.error_number == ENOSYS || failure.error_number == EPERM;
 }
 
-std::variant<ForkedProcess, StartFailure> ForkByClone(const ThreadRecords& thread, Handlers handlers) {
+KO_CHILD_CODE std::variant<ForkedProcess, StartFailure> ForkByClone(const ThreadRecords& thread,
+                                                                    Handlers handlers) {
   const pid_t forking_thread = ThreadId();
   const bool reset = handlers == Handlers::kReset;
   clone_args arguments = {};
@@ -110,7 +112,7 @@ std::variant<ForkedProcess, StartFailure> ForkByClone(const ThreadRecords& threa
 
 }  // namespace
 
-std::variant<ForkedProcess, StartFailure> ForkWithPidfd(Handlers handlers) {
+KO_CHILD_CODE std::variant<ForkedProcess, StartFailure> ForkWithPidfd(Handlers handlers) {
   if (!NeedsCLibraryFork()) {
     if (const absl::StatusOr<ThreadRecords> thread = ThreadRecords::Find(); thread.ok()) {
       std::variant<ForkedProcess, StartFailure> forked = ForkByClone(*thread, handlers);

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <mutex>
 
+#include "ko/os/child_code.h"
 #include "ko/os/register_atfork.h"
 #include "ko/os/thread_id.h"
 
@@ -34,7 +35,9 @@ class Group {
     for (size_t i = 0; i < size; ++i) all_[i].in_parent();
   }
   void RunInChild(size_t size, const ForkedFrom& from) const {
-    for (size_t i = 0; i < size; ++i) all_[i].in_child(from);
+    for (size_t i = 0; i < size; ++i) {
+      if (from.locked || !all_[i].only_locks) all_[i].in_child(from);
+    }
   }
 
  private:
@@ -67,7 +70,7 @@ void InParent() {
   inner.RunInParent(under_way.inner);
   outer.RunInParent(under_way.outer);
 }
-void InChild(const ForkedFrom& from, size_t inner_size, size_t outer_size) {
+KO_CHILD_CODE void InChild(const ForkedFrom& from, size_t inner_size, size_t outer_size) {
   if (holds_back) holds_back = false;
   inner.RunInChild(inner_size, from);
   outer.RunInChild(outer_size, from);
@@ -75,7 +78,7 @@ void InChild(const ForkedFrom& from, size_t inner_size, size_t outer_size) {
 
 }  // namespace
 
-void RunForkHandlersInChild(pid_t forking_thread, bool handlers_reset) {
+KO_CHILD_CODE void RunForkHandlersInChild(pid_t forking_thread, bool handlers_reset) {
   InChild({.thread = forking_thread, .locked = false, .handlers_reset = handlers_reset}, inner.size(),
           outer.size());
 }
@@ -100,7 +103,7 @@ void LetInAfterFork(int signo) {
   ::sigaddset(&held_back, signo);
 }
 
-void LetInWhatWasHeldBack(sigset_t& mask) {
+KO_CHILD_CODE void LetInWhatWasHeldBack(sigset_t& mask) {
   if (!holds_back) return;
   for (int signo = 1; signo < NSIG; ++signo) {
     if (::sigismember(&held_back, signo) == 1) ::sigdelset(&mask, signo);

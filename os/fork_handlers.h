@@ -21,6 +21,7 @@ struct ForkHandlers {
   void (*before)();
   void (*in_parent)();
   void (*in_child)(const ForkedFrom& from);
+  bool only_locks = false;  // `in_child` has nothing to do where `before` was not run
 };
 
 // Locks are taken in this order everywhere: in a fork, too.
@@ -39,9 +40,7 @@ template <auto& mutex>
 void KeepLockFromChildren() {
   [[maybe_unused]] static const bool registered = [] {
     RegisterForkHandlers({[] { mutex.lock(); }, [] { mutex.unlock(); },
-                          [](const ForkedFrom& from) {
-                            if (from.locked) mutex.unlock();
-                          }});
+                          [](const ForkedFrom&) { mutex.unlock(); }, /*only_locks=*/true});
     return true;
   }();
 }

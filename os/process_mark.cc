@@ -16,6 +16,10 @@ namespace {
 // The mark stands in a page that each child finds wiped, the last one given out in ordinary memory, which
 // children copy.
 using Mark = std::atomic<uint64_t>;
+struct Page {
+  Mark mark;
+  int word;
+};
 constinit std::atomic<uint64_t> last_mark = 0;
 
 // Stands for the page where the kernel had none to give, here and in all children: a mark must not change within a
@@ -23,13 +27,13 @@ constinit std::atomic<uint64_t> last_mark = 0;
 constinit Mark no_page = 0;
 
 Mark* MapPage() {
-  void* page = ::mmap(nullptr, sizeof(Mark), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* page = ::mmap(nullptr, sizeof(Page), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) return &no_page;
-  if (::madvise(page, sizeof(Mark), MADV_WIPEONFORK) != 0) {
-    ::munmap(page, sizeof(Mark));
+  if (::madvise(page, sizeof(Page), MADV_WIPEONFORK) != 0) {
+    ::munmap(page, sizeof(Page));
     return &no_page;
   }
-  return new (page) Mark(0);
+  return &(new (page) Page{})->mark;
 }
 
 Mark* KeepPage(Mark* mark) {
@@ -39,7 +43,7 @@ Mark* KeepPage(Mark* mark) {
                                           std::memory_order_acquire)) {
     return mark;
   }
-  if (mark != &no_page) ::munmap(mark, sizeof(Mark));  // another thread was first
+  if (mark != &no_page) ::munmap(mark, sizeof(Page));  // another thread was first
   return other;
 }
 
@@ -60,4 +64,10 @@ uint64_t MakeProcessMark() {
 }
 
 }  // namespace internal
+
+int* WordThatNoForkCopies() {
+  ProcessMark();
+  internal::Mark* const mark = internal::marked_page.load(std::memory_order_acquire);  // pairs with KeepPage
+  return mark == &internal::no_page ? nullptr : &reinterpret_cast<internal::Page*>(mark)->word;
+}
 }  // namespace ko::os

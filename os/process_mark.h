@@ -21,6 +21,10 @@ inline uint64_t ProcessMark() {
   return value != 0 ? value : internal::MakeProcessMark();
 }
 
+// Room for what the kernel is to tell a process while it forks: in that page, too, of which no child gets a copy. Written
+// anywhere else it costs the copy of a page before the child begins. Null where there is none. For one thread at a time.
+int* WordThatNoForkCopies();
+
 }  // namespace ko::os
 
 #endif  // KO_OS_PROCESS_MARK_H_

@@ -31,6 +31,19 @@ TEST(ProcessMarkTest, WithoutAPageItTellsProcessesApartNevertheless) {
   EXPECT_TRUE(result.ok());
 }
 
+TEST(ProcessMarkTest, WordInItsPageIsZeroInAChild) {
+  int* const word = WordThatNoForkCopies();
+  ASSERT_NE(word, nullptr);
+  *word = 7;
+  const auto result = InChild([word] {
+    EXPECT_EQ(WordThatNoForkCopies(), word);
+    EXPECT_EQ(*word, 0);
+    *word = 8;
+  });
+  EXPECT_TRUE(result.ok());
+  EXPECT_EQ(*word, 7);
+}
+
 TEST(ProcessMarkTest, StaysTheSameInOneProcess) {
   const uint64_t mark = ProcessMark();
   EXPECT_NE(mark, 0u);

@@ -17,6 +17,8 @@
 namespace ko::os {
 namespace {
 
+constexpr unsigned kExiting = 0x4;  // PF_EXITING of linux/sched.h
+
 std::optional<ProcessStat> ReadStatFile(const char* path) {
   const UniqueFd file(::open(path, O_RDONLY | O_CLOEXEC));
   if (!file.valid()) return std::nullopt;
@@ -55,10 +57,13 @@ std::optional<ProcessStat> ParseProcessStat(std::string_view text) {
   const std::string head(text.substr(0, name_end)), tail(text.substr(name_end + 1));
   ProcessStat stat = {};
   if (std::sscanf(head.c_str(), "%d (", &stat.pid) != 1) return std::nullopt;
+  unsigned flags = 0;
   const int fields = std::sscanf(
-      tail.c_str(), " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d %*d %" SCNu64,
-      &stat.letter, &stat.parent, &stat.process_group, &stat.session, &stat.threads, &stat.start_time_ticks);
-  if (fields != 6) return std::nullopt;
+      tail.c_str(), " %c %d %d %d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d %*d %" SCNu64,
+      &stat.letter, &stat.parent, &stat.process_group, &stat.session, &flags, &stat.threads,
+      &stat.start_time_ticks);
+  if (fields != 7) return std::nullopt;
+  stat.exiting = (flags & kExiting) != 0;
   return stat;
 }
 

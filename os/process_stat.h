@@ -18,6 +18,7 @@ struct ProcessStat {
   pid_t process_group;
   pid_t session;
   int threads;
+  bool exiting;               // the first one is on its way out, or gone
   uint64_t start_time_ticks;  // since boot; with the pid it names a process for good
 
   // All of its threads have. (The letter is that of the first one alone.)

@@ -21,8 +21,16 @@ TEST(ProcessStatTest, FieldsAreFoundBehindAnyName) {
     EXPECT_EQ(stat->process_group, 6);
     EXPECT_EQ(stat->session, 7);
     EXPECT_EQ(stat->threads, 3);
+    EXPECT_FALSE(stat->exiting);
     EXPECT_EQ(stat->start_time_ticks, 123456789012u);
   }
+}
+
+TEST(ProcessStatTest, OneOnItsWayOutIsTold) {
+  const std::optional<ProcessStat> stat =
+      ParseProcessStat("77 (sh) R 5 6 7 34816 6 4194308 1 2 3 4 5 6 7 8 20 0 1 0 12 9 10\n");
+  ASSERT_TRUE(stat.has_value());
+  EXPECT_TRUE(stat->exiting);
 }
 
 TEST(ProcessStatTest, TextThatIsCutOffOrNoneIsNothing) {

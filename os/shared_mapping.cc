@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "absl/strings/str_cat.h"
+#include "ko/os/child_code.h"
 #include "ko/os/errno_status.h"
 
 namespace ko::os {
@@ -18,11 +19,12 @@ absl::StatusOr<SharedMapping> SharedMapping::CreateSparse(size_t bytes) {
   return mapping;
 }
 
-absl::StatusOr<SharedMapping> SharedMapping::OfFile(int fd, size_t bytes, off_t offset) {
+KO_CHILD_CODE absl::StatusOr<SharedMapping> SharedMapping::OfFile(int fd, size_t bytes, off_t offset) {
   return Map(bytes, 0, fd, offset);
 }
 
-absl::StatusOr<SharedMapping> SharedMapping::Map(size_t bytes, int flags, int fd, off_t offset) {
+KO_CHILD_CODE absl::StatusOr<SharedMapping> SharedMapping::Map(size_t bytes, int flags, int fd,
+                                                               off_t offset) {
   void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | flags, fd, offset);
   if (data == MAP_FAILED) {
     const int error_number = errno;
@@ -33,14 +35,14 @@ absl::StatusOr<SharedMapping> SharedMapping::Map(size_t bytes, int flags, int fd
   return SharedMapping(data, bytes);
 }
 
-SharedMapping& SharedMapping::operator=(SharedMapping&& other) noexcept {
+KO_CHILD_CODE SharedMapping& SharedMapping::operator=(SharedMapping&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(bytes_, other.bytes_);
   std::swap(only_process_, other.only_process_);
   return *this;
 }
 
-SharedMapping::~SharedMapping() {
+KO_CHILD_CODE SharedMapping::~SharedMapping() {
   if (data_ == nullptr || (only_process_ != 0 && only_process_ != ::getpid())) return;
   ::munmap(data_, bytes_);
 }

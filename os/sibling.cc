@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "ko/os/child_code.h"
+
 namespace ko::os {
 
 static_assert(sizeof(std::atomic<pid_t>) == sizeof(pid_t), "the kernel writes to it");
@@ -14,7 +16,7 @@ absl::StatusOr<SiblingForker> SiblingForker::Create() {
   return SiblingForker(*records);
 }
 
-std::variant<ForkedProcess, StartFailure> SiblingForker::Fork(std::atomic<pid_t>& told) const {
+KO_CHILD_CODE std::variant<ForkedProcess, StartFailure> SiblingForker::Fork(std::atomic<pid_t>& told) const {
   clone_args arguments = {};
   // The exit signal is this process's own: a child by CLONE_PARENT has no other.
   arguments.flags = CLONE_PARENT | CLONE_PARENT_SETTID | CLONE_CLEAR_SIGHAND;

@@ -1,5 +1,12 @@
 #include "ko/os/signal_mask.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstddef>
+
+#include "ko/os/child_code.h"
+
 namespace ko::os {
 
 ScopedAllSignalsBlocked::ScopedAllSignalsBlocked() {
@@ -8,7 +15,12 @@ ScopedAllSignalsBlocked::ScopedAllSignalsBlocked() {
   ::pthread_sigmask(SIG_SETMASK, &all, &previous_);
 }
 
-ScopedAllSignalsBlocked::~ScopedAllSignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &previous_, nullptr); }
+ScopedAllSignalsBlocked::~ScopedAllSignalsBlocked() { RestoreSignalMask(previous_); }
+
+KO_CHILD_CODE void RestoreSignalMask(const sigset_t& mask) {
+  constexpr size_t kKernelsBytes = 8;  // of a set, whatever room the C library has for more
+  ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, nullptr, kKernelsBytes);
+}
 
 void ResetSignalHandlers() {
   for (int signo = 1; signo < NSIG; ++signo) {

@@ -19,6 +19,10 @@ class ScopedAllSignalsBlocked {
   sigset_t previous_;
 };
 
+// The calling thread's mask is again what it was: pthread_sigmask without a look at the set, which costs a new process the
+// page that the C library does it in. Async-signal-safe.
+void RestoreSignalMask(const sigset_t& mask);
+
 // Gives every signal that has a handler its default action again; ignored signals stay ignored, as exec(2)
 // does it. Async-signal-safe.
 void ResetSignalHandlers();

@@ -2,6 +2,8 @@
 
 #include <csignal>
 
+#include "ko/os/child_code.h"
+
 namespace ko::os {
 namespace {
 
@@ -14,7 +16,7 @@ void OnInterrupt(int signo, siginfo_t* info, void*) {
   ::raise(signo);  // blocked here, so it comes when this handler returns
 }
 
-struct sigaction CurrentAction() {
+KO_CHILD_CODE struct sigaction CurrentAction() {
   struct sigaction action = {};
   ::sigaction(SIGINT, nullptr, &action);
   return action;
@@ -22,7 +24,7 @@ struct sigaction CurrentAction() {
 
 }  // namespace
 
-void LeaveTerminalInterruptsToParent() {
+KO_CHILD_CODE void LeaveTerminalInterruptsToParent() {
   if (InterruptsAreIgnored()) return;
   struct sigaction action = {};
   action.sa_sigaction = OnInterrupt;
@@ -35,7 +37,7 @@ bool TerminalInterruptsAreLeftToParent() {
   return (action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction == OnInterrupt;
 }
 
-bool InterruptsAreIgnored() {
+KO_CHILD_CODE bool InterruptsAreIgnored() {
   const struct sigaction action = CurrentAction();
   return (action.sa_flags & SA_SIGINFO) == 0 && action.sa_handler == SIG_IGN;
 }

@@ -15,7 +15,9 @@
 #include <cstring>
 #include <optional>
 
+#include "ko/os/child_code.h"
 #include "ko/os/errno_status.h"
+#include "ko/os/process_mark.h"
 #include "ko/os/unique_fd.h"
 
 namespace ko::os {
@@ -82,8 +84,10 @@ absl::StatusOr<ThreadRecords> ThreadRecords::Find() {
   return records;
 }
 
-std::variant<ForkedProcess, StartFailure> ThreadRecords::Clone(clone_args arguments) const {
-  int pidfd = -1;
+KO_CHILD_CODE std::variant<ForkedProcess, StartFailure> ThreadRecords::Clone(clone_args arguments) const {
+  int on_the_stack = -1;
+  int* const uncopied = WordThatNoForkCopies();
+  int& pidfd = uncopied != nullptr ? *uncopied : on_the_stack;
   arguments.flags |= CLONE_PIDFD | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
   arguments.pidfd = reinterpret_cast<uintptr_t>(&pidfd);
   arguments.child_tid = reinterpret_cast<uintptr_t>(id_);
@@ -94,7 +98,7 @@ std::variant<ForkedProcess, StartFailure> ThreadRecords::Clone(clone_args argume
   return ForkedProcess{0, UniqueFd()};
 }
 
-void ThreadRecords::RenewRobustList() const {
+KO_CHILD_CODE void ThreadRecords::RenewRobustList() const {
   if (robust_list_ == nullptr) return;
   robust_list_->list.next = &robust_list_->list;
   robust_list_->list_op_pending = nullptr;

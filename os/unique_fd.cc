@@ -2,9 +2,11 @@
 
 #include <unistd.h>
 
+#include "ko/os/child_code.h"
+
 namespace ko::os {
 
-void UniqueFd::reset(int fd) {
+KO_CHILD_CODE void UniqueFd::reset(int fd) {
   // On Linux the descriptor is gone even when close fails with EINTR; a second call could close somebody
   // else's.
   if (fd_ >= 0) ::close(fd_);

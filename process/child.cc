@@ -63,18 +63,18 @@ Child::~Child() { Abandon(); }
 // A child nobody will wait for any more: ended here and now, by the process that owns it and by no forked
 // copy of it.
 void Child::Abandon() {
-  if (status_.has_value() || !CheckUsable().ok()) return;
+  if (status_.has_value() || !IsUsable()) return;
   os::SendSignal(pidfd_.get(), SIGKILL);
   Reap(/*block=*/true).IgnoreError();
 }
 
+bool Child::IsUsable() const { return pidfd_.valid() && owner_ == ::getpid(); }
+
 absl::Status Child::CheckUsable() const {
+  if (IsUsable()) return absl::OkStatus();
   if (!pidfd_.valid()) return absl::FailedPreconditionError("Child: moved-from, it owns no process");
-  if (owner_ != ::getpid()) {
-    return absl::FailedPreconditionError(absl::StrCat("Child: pid ", pid_, " is a child of process ", owner_,
-                                                      ", this is a copy that was forked with it"));
-  }
-  return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("Child: pid ", pid_, " is a child of process ", owner_,
+                                                    ", this is a copy that was forked with it"));
 }
 
 absl::StatusOr<std::optional<ExitStatus>> Child::Reap(bool block) {
@@ -107,7 +107,7 @@ absl::StatusOr<ExitStatus> Child::Wait(absl::Duration timeout) {
 
 std::optional<ExitStatus> Child::TryWait() {
   if (status_.has_value()) return status_;
-  if (!CheckUsable().ok()) return std::nullopt;
+  if (!IsUsable()) return std::nullopt;
   absl::StatusOr<std::optional<ExitStatus>> status = Reap(/*block=*/false);
   return status.ok() ? *status : std::nullopt;
 }

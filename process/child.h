@@ -86,6 +86,7 @@ class Child {
   Child(pid_t pid, os::UniqueFd pidfd, ReportReader report);
 
   absl::StatusOr<std::optional<ExitStatus>> Reap(bool block);
+  bool IsUsable() const;
   absl::Status CheckUsable() const;
   void Abandon();
 

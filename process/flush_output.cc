@@ -6,6 +6,8 @@
 
 #if defined(__GLIBCXX__) && defined(__cpp_rtti)
 #include <ext/stdio_sync_filebuf.h>
+
+#include "ko/os/child_code.h"
 #endif
 
 namespace ko {
@@ -30,7 +32,7 @@ void Flush(std::basic_ostream<Char>& stream) {
 
 }  // namespace
 
-void FlushOutput() {
+KO_CHILD_CODE void FlushOutput() {
   std::fflush(nullptr);
   // These have a buffer of their own after sync_with_stdio(false), and where the program gave them one.
   Flush(std::cout);

@@ -10,6 +10,7 @@
 #include <utility>
 #include <variant>
 
+#include "ko/os/child_code.h"
 #include "ko/os/fork.h"
 #include "ko/os/fork_handlers.h"
 #include "ko/os/signal_mask.h"
@@ -30,7 +31,8 @@ ExitStatus Refusal(std::string_view why) {
 
 }  // namespace
 
-std::variant<Child, ExitStatus> TryFork(ChildBody body, ForkOptions options, ReportSlots* slots) {
+KO_CHILD_CODE std::variant<Child, ExitStatus> TryFork(ChildBody body, ForkOptions options,
+                                                      ReportSlots* slots) {
   if (!body) {
     return ExitStatus::NotStarted(EINVAL, "fork")
         .WithReason(absl::InvalidArgumentError("Fork: the body is empty"));

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <vector>
 
+#include "ko/os/child_code.h"
 #include "ko/os/fork_handlers.h"
 
 namespace ko {
@@ -31,9 +32,10 @@ void KeepLockFromChildren() {
                             [] {
                               if (!running) Hooks::Get().mutex.unlock();
                             },
-                            [](const os::ForkedFrom& from) {
-                              if (from.locked && !running) Hooks::Get().mutex.unlock();
-                            }},
+                            [](const os::ForkedFrom&) {
+                              if (!running) Hooks::Get().mutex.unlock();
+                            },
+                            /*only_locks=*/true},
                            os::ForkOrder::kOuter);
 }
 
@@ -73,7 +75,7 @@ ForkHooksRun::~ForkHooksRun() {
   running = false;
 }
 
-void ForkHooksRun::FinishInChild() {
+KO_CHILD_CODE void ForkHooksRun::FinishInChild() {
   if (!lock_.owns_lock()) return;
   for (ForkHookSteps* hook : Hooks::Get().oldest_first) Run(hook->in_child);
   running = false;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "ko/os/errno_status.h"
 #include "ko/os/fd_message.h"
 #include "ko/os/pidfd.h"
@@ -41,7 +42,7 @@ absl::Status RefusalIn(ServerReply reply) {
 // Waits until the new server says that it is ready.
 absl::Status AwaitReady(BlankChild& server) {
   ServerReply reply;
-  while (!os::AwaitReadable(server.socket.get(), server.child.pidfd(), /*block=*/true).other) {
+  while (!os::AwaitReadable(server.socket.get(), server.child.pidfd(), absl::InfiniteDuration()).other) {
     const os::ReceivedMessage message =
         os::ReceiveMessage(server.socket.get(), &reply, sizeof reply, /*block=*/false);
     if (message.bytes == sizeof reply && reply.kind == ServerReply::kReady) return absl::OkStatus();
@@ -167,7 +168,8 @@ void ForkServerLink::Hurry() {
 }
 
 bool ForkServerLink::TakeReplies(bool wait) {
-  const os::Readiness ready = os::AwaitReadable(server_.socket.get(), server_.child.pidfd(), wait);
+  const os::Readiness ready = os::AwaitReadable(server_.socket.get(), server_.child.pidfd(),
+                                                wait ? absl::InfiniteDuration() : absl::ZeroDuration());
   if (ready.other) return false;
   return !ready.socket || TakeReply();
 }
@@ -212,7 +214,7 @@ void ForkServerLink::BuryServer() {
   server_.child.Kill(SIGKILL).IgnoreError();
   server_.child.Wait().IgnoreError();
   while (open_births_ > 0 &&
-         os::AwaitReadable(server_.socket.get(), server_.child.pidfd(), /*block=*/false).socket &&
+         os::AwaitReadable(server_.socket.get(), server_.child.pidfd(), absl::ZeroDuration()).socket &&
          TakeReply()) {
   }
   // What it made and could not tell.

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "ko/os/child_code.h"
 #include "ko/os/errno_status.h"
 #include "ko/os/fd_message.h"
 #include "ko/os/pidfd.h"
@@ -38,18 +39,18 @@ void BlockAllSignals() {
 constexpr absl::Duration kSoon = absl::Microseconds(200);
 
 // As deep as an order and its task go at first.
-[[gnu::noinline]] void TouchStack() {
+KO_CHILD_CODE [[gnu::noinline]] void TouchStack() {
   volatile char deep[8 << 10];
   for (size_t i = 0; i < sizeof deep; i += 4096) deep[i] = 0;
 }
 
-void TouchHeap() {
+KO_CHILD_CODE void TouchHeap() {
   for (size_t bytes = 16; bytes <= 1024; bytes *= 4) ::operator delete(::operator new(bytes));
 }
 
 // A new process pays for the first touch of each page. What an order and most tasks need is touched here; in the server,
 // this looks up the functions that libraries call for the first time.
-[[gnu::noinline]] void WarmUp() {
+KO_CHILD_CODE [[gnu::noinline]] void WarmUp() {
   TouchStack();
   TouchHeap();
   ChildBody([] {})();
@@ -113,7 +114,8 @@ bool ForkServerProcess::Reply(const ServerReply& reply, absl::Span<const int> fd
 }
 
 ForkServerProcess::Role ForkServerProcess::Serve() {
-  const os::Readiness ready = os::AwaitReadable(ends_.socket.get(), caller_pidfd_.get(), /*block=*/true);
+  const os::Readiness ready =
+      os::AwaitReadable(ends_.socket.get(), caller_pidfd_.get(), absl::InfiniteDuration());
   if (ready.other) return Role::kLeaving;
   if (!ready.socket) return Role::kServer;
   BirthRequest request;
@@ -128,7 +130,7 @@ ForkServerProcess::Role ForkServerProcess::Serve() {
   return Bear(request);
 }
 
-ForkServerProcess::Role ForkServerProcess::Bear(const BirthRequest& request) {
+KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::Bear(const BirthRequest& request) {
   const auto refuse = [&](const absl::Status& why) {
     ServerReply reply{.kind = ServerReply::kNotBorn, .birth = request.birth, .code = why.raw_code()};
     std::snprintf(reply.message, sizeof reply.message, "%.*s", static_cast<int>(why.message().size()),
@@ -154,7 +156,7 @@ ForkServerProcess::Role ForkServerProcess::Bear(const BirthRequest& request) {
   return Reply(reply, {process.pidfd.get(), callers.get()}) ? Role::kServer : Role::kLeaving;
 }
 
-void ForkServerProcess::BecomeBlank(os::UniqueFd socket, uint32_t report_page) {
+KO_CHILD_CODE void ForkServerProcess::BecomeBlank(os::UniqueFd socket, uint32_t report_page) {
   ends_.socket = std::move(socket);  // closes the server's
   births_ = {};
   absl::StatusOr<os::SharedMapping> report = ReportFile::Map(ends_.reports.get(), report_page);
@@ -163,9 +165,10 @@ void ForkServerProcess::BecomeBlank(os::UniqueFd socket, uint32_t report_page) {
   warm_ = false;
 }
 
-ForkServerProcess::Role ForkServerProcess::AwaitOrder() {
+KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::AwaitOrder() {
   // What an order needs is touched while nobody waits for it.
-  const os::Readiness ready = os::AwaitReadable(ends_.socket.get(), caller_pidfd_.get(), /*block=*/warm_);
+  const os::Readiness ready = os::AwaitReadable(ends_.socket.get(), caller_pidfd_.get(),
+                                                warm_ ? absl::InfiniteDuration() : absl::ZeroDuration());
   if (!ready.socket && !ready.other && !std::exchange(warm_, true)) {
     WarmUp();
     std::memset(message_, 0, sizeof(BlankOrder));
@@ -182,8 +185,8 @@ ForkServerProcess::Role ForkServerProcess::AwaitOrder() {
   RunTask(order, std::string_view(message_, message.bytes).substr(sizeof order), std::move(message.fds));
 }
 
-void ForkServerProcess::RunTask(const BlankOrder& order, std::string_view arguments,
-                                std::vector<os::UniqueFd> fds) {
+KO_CHILD_CODE void ForkServerProcess::RunTask(const BlankOrder& order, std::string_view arguments,
+                                              std::vector<os::UniqueFd> fds) {
   const pid_t caller = ends_.caller;
   auto& report = *static_cast<ChildReport*>(report_.data());
   os::SharedMapping long_arguments;

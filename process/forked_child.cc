@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "absl/base/config.h"
+#include "ko/os/child_code.h"
+#include "ko/os/signal_mask.h"
 #include "ko/process/exception_status.h"
 #include "ko/process/flush_output.h"
 
@@ -17,7 +19,7 @@ namespace {
 constexpr int kStartFailedCode = 127;
 
 template <class Run>
-BodyResult Guarded(Run run) {
+KO_CHILD_CODE BodyResult Guarded(Run run) {
 #ifdef ABSL_HAVE_EXCEPTIONS
   try {
     return run();
@@ -33,7 +35,7 @@ BodyResult Guarded(Run run) {
 
 // exit() runs what was registered with atexit in reverse order, so this one, the first of the child's own, comes after the
 // child's others and before the parent's, and ends the process there.
-void ForkedChild::LeaveParentsExitHandlersAlone() {
+KO_CHILD_CODE void ForkedChild::LeaveParentsExitHandlersAlone() {
   const auto leave = [](int code, void*) {
     FlushOutput();
     ::_exit(code);
@@ -41,27 +43,27 @@ void ForkedChild::LeaveParentsExitHandlersAlone() {
   if (::on_exit(leave, nullptr) != 0) FailStart("on_exit", ENOMEM);
 }
 
-void ForkedChild::Live(Task& task) {
+KO_CHILD_CODE void ForkedChild::Live(Task& task) {
   DieWithParent(task);
   if (task.hooks != nullptr) task.hooks->FinishInChild();
   SetUp(task);
-  ::pthread_sigmask(SIG_SETMASK, &task.mask, nullptr);
+  os::RestoreSignalMask(task.mask);
   End(RunBody(task));
 }
 
-void ForkedChild::DieWithParent(const Task& task) {
+KO_CHILD_CODE void ForkedChild::DieWithParent(const Task& task) {
   if (!task.die_with_parent) return;
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) FailStart("prctl(PR_SET_PDEATHSIG)", errno);
   if (::getppid() != task.parent) ::_exit(kStartFailedCode);  // it died before the line above
 }
 
-void ForkedChild::SetUp(Task& task) {
+KO_CHILD_CODE void ForkedChild::SetUp(Task& task) {
   if (task.setup == nullptr) return;
   const BodyResult result = Guarded([&task] { return BodyResult::FromStatus(task.setup()); });
   if (!result.reason.ok()) End(result);
 }
 
-BodyResult ForkedChild::RunBody(Task& task) {
+KO_CHILD_CODE BodyResult ForkedChild::RunBody(Task& task) {
   return Guarded([&task] {
     // What it captured is destroyed as it ends: a file stream, say, is flushed.
     ChildBody body = std::move(task.body);
@@ -75,7 +77,7 @@ void ForkedChild::FailStart(const char* stage, int error_number) {
   ::_exit(kStartFailedCode);
 }
 
-void ForkedChild::End(const BodyResult& result) {
+KO_CHILD_CODE void ForkedChild::End(const BodyResult& result) {
   // A process that the body has forked by itself comes here, too; it has no report.
   if (!result.reason.ok() && pid_ == ::getpid()) {
     report_.BodyFailed(result.reason);

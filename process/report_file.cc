@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "ko/os/above_stdio.h"
+#include "ko/os/child_code.h"
 #include "ko/os/errno_status.h"
 #include "ko/os/file_size_signal.h"
 #include "ko/os/process_mark.h"
@@ -31,7 +32,7 @@ absl::StatusOr<std::shared_ptr<ReportFile>> ReportFile::Create() {
   return std::shared_ptr<ReportFile>(new ReportFile(std::move(fd)));
 }
 
-absl::StatusOr<os::SharedMapping> ReportFile::Map(int descriptor, uint32_t page) {
+KO_CHILD_CODE absl::StatusOr<os::SharedMapping> ReportFile::Map(int descriptor, uint32_t page) {
   return os::SharedMapping::OfFile(descriptor, ChildReport::kBytes, OffsetOf(page));
 }
 

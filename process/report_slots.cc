@@ -17,7 +17,7 @@ namespace {
 
 // The words that say whether there are reports fill a mapping's first page, so that looking at them touches no other.
 constexpr size_t kMostInAMapping = ChildReport::kBytes / sizeof(std::atomic<uint32_t>);
-constexpr size_t kFewestInAMapping = 15;
+constexpr size_t kFewestInAMapping = ReportSlots::kKeptBytes / ChildReport::kBytes - 1;
 
 // Guards all pools of this process.
 constinit std::mutex mutex;
@@ -38,6 +38,7 @@ class ReportSlot::Pool {
     return pool;
   }
 
+  bool IsSmall() const { return mappings_.size() <= 1; }
   bool IsOurs() const { return process_mark_ == os::ProcessMark(); }
 
   static absl::StatusOr<ReportSlot> Allocate(const std::shared_ptr<Pool>& pool) {
@@ -96,12 +97,18 @@ absl::StatusOr<ReportSlot> ReportSlots::Allocate() {
 }
 
 absl::StatusOr<ReportSlot> ReportSlots::AllocateAlone() {
-  static auto& shared =
-      *new std::weak_ptr<ReportSlot::Pool>;  // never destroyed: a static object's destructor may fork
+  struct Shared {
+    std::weak_ptr<ReportSlot::Pool> pool;
+    std::shared_ptr<ReportSlot::Pool>
+        kept;  // the same while it is small, so that one fork after the other maps nothing
+  };
+  static auto& shared = *new Shared;  // never destroyed: a static object's destructor may fork
   const std::unique_lock<std::mutex> lock = Lock();
-  const std::shared_ptr<ReportSlot::Pool> pool = ReportSlot::Pool::Find(shared.lock());
-  shared = pool;
-  return ReportSlot::Pool::Allocate(pool);
+  std::shared_ptr<ReportSlot::Pool> pool = ReportSlot::Pool::Find(shared.pool.lock());
+  absl::StatusOr<ReportSlot> slot = ReportSlot::Pool::Allocate(pool);
+  shared.pool = pool;
+  shared.kept = pool->IsSmall() ? std::move(pool) : nullptr;
+  return slot;
 }
 
 }  // namespace ko

@@ -2,6 +2,7 @@
 #define KO_PROCESS_REPORT_SLOTS_H_
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -49,7 +50,8 @@ class ReportSlots {
   // Nobody else has it, and nothing is reported in it.
   absl::StatusOr<ReportSlot> Allocate();
 
-  // The same for those who keep no ReportSlots: from one of the process's, which is gone when nobody has a place in it.
+  // The same for those who keep no ReportSlots: from one of the process's, whose first mapping, of so many bytes, stays.
+  static constexpr size_t kKeptBytes = 16 * ChildReport::kBytes;
   static absl::StatusOr<ReportSlot> AllocateAlone();
 
  private:

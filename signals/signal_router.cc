@@ -10,6 +10,7 @@
 #include <mutex>
 
 #include "absl/strings/str_cat.h"
+#include "ko/os/child_code.h"
 #include "ko/os/errno_status.h"
 #include "ko/os/fork_handlers.h"
 #include "ko/os/queue_signal.h"
@@ -132,18 +133,23 @@ void Install(int signo) {
 }
 
 // `reset`: in a child from which the kernel has taken all handlers, so that ours is the default action by now.
-void Uninstall(int signo, bool reset) {
+void RestoreAction(int signo, bool reset) {
   struct sigaction current;
   ::sigaction(signo, nullptr, &current);
   const bool is_ours = (current.sa_flags & SA_SIGINFO) != 0 && current.sa_sigaction == OnSignal;
-  const bool was_ignored = reset && current.sa_handler == SIG_DFL && previous[signo].sa_handler == SIG_IGN;
-  if (is_ours || was_ignored) ::sigaction(signo, &previous[signo], nullptr);
+  const bool is_reset = reset && current.sa_handler == SIG_DFL;
+  if (is_ours || is_reset) ::sigaction(signo, &previous[signo], nullptr);
+}
+
+KO_CHILD_CODE void Uninstall(int signo, bool reset) {
+  // The kernel leaves ignored signals as they are, and has made of ours what is right for all others.
+  if (!reset || previous[signo].sa_handler == SIG_IGN) RestoreAction(signo, reset);
   managed.fetch_and(~Bit(signo), std::memory_order_relaxed);
 }
 
 // In a forked child: what was the parent's is forgotten. What is nothing already is not written to, because a page that a
 // child writes to has to be copied for it.
-void ForgetParent(bool reset) {
+KO_CHILD_CODE void ForgetParent(bool reset) {
   for (int signo = 1; signo < NSIG; ++signo) {
     if (subscribers[signo] == 0) continue;
     Uninstall(signo, reset);
@@ -176,7 +182,7 @@ void Unlock(const sigset_t& mask_to_restore) {
 
 void AfterForkInParent() { Unlock(mask_before_fork); }
 
-void AfterForkInChild(const os::ForkedFrom& from) {
+KO_CHILD_CODE void AfterForkInChild(const os::ForkedFrom& from) {
   for (auto& slot : inboxes) {
     SignalInbox* inbox = slot.load();
     if (inbox == nullptr || inbox->owner_thread() != from.thread) continue;

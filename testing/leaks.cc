@@ -4,14 +4,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <string_view>
 #include <system_error>
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "ko/process/report_slots.h"
 #include "ko/testing/process_state.h"
 #include "ko/testing/read_all.h"
 
@@ -41,12 +44,27 @@ void AddChildren(Facts& facts) {
   }
 }
 
-// Private ones come and go with the allocator; a sanitizer's own have no page of "/dev/zero" behind them.
+bool HasBytes(std::string_view line, uint64_t bytes) {
+  const std::vector<std::string_view> ends =
+      absl::StrSplit(line.substr(0, line.find(' ')), absl::MaxSplits('-', 1));
+  uint64_t begin = 0, end = 0;
+  return ends.size() == 2 && absl::SimpleHexAtoi(ends[0], &begin) && absl::SimpleHexAtoi(ends[1], &end) &&
+         end - begin == bytes;
+}
+
+// Private ones come and go with the allocator; a sanitizer's own have no page of "/dev/zero" behind them. The one for the
+// reports of children stays from the first Fork on.
 void AddSharedMappings(Facts& facts) {
   int count = 0;
+  bool may_be_reports = true;
   const std::string maps = ReadFile("/proc/self/maps");
   for (std::string_view line : absl::StrSplit(maps, '\n')) {
-    if (absl::StrContains(line, "/dev/zero (deleted)")) ++count;
+    if (!absl::StrContains(line, "/dev/zero (deleted)")) continue;
+    if (may_be_reports && HasBytes(line, ReportSlots::kKeptBytes)) {
+      may_be_reports = false;
+    } else {
+      ++count;
+    }
   }
   facts["anonymous shared mappings"] = absl::StrCat(count);
 }

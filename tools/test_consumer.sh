@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# test_consumer.sh [--all] [BAZEL OPTION...]: checks what each program of examples/consumer, a build of its own that depends
+# test_consumer.sh [--all | --abseil=FOLDER] [BAZEL OPTION...]: checks what each program of examples/consumer, a build of its own that depends
 # on this checkout, pulls in, and builds and runs the smallest one. With --all builds and runs each: as it is, as C++23,
-# without exceptions, without RTTI, with clang, and with WORKSPACE, each of which compiles everything again.
+# without exceptions, without RTTI, with clang, and with WORKSPACE, each of which compiles everything again. With --abseil builds
+# and runs each with the Abseil whose sources lie in that folder.
 set -euo pipefail
 checkout=$(CDPATH='' cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd -P)
 cd "$checkout/examples/consumer"
 source "$checkout/tools/root/common.sh"
 source "$checkout/tools/workspace_overrides.sh"
 
-all=
-if [[ ${1-} == --all ]]; then
-  all=1
-  shift
-fi
+all='' abseil=''
+case ${1-} in
+  --all) all=1 && shift ;;
+  --abseil=*) abseil=$(readlink -e -- "${1#*=}") && shift ;;
+esac
 options=(--noshow_progress --ui_event_filters=-info "$@")
 bazelw=$checkout/bazelw
 
@@ -65,7 +66,10 @@ run() {
   done
 }
 
-if [[ -z $all ]]; then
+if [[ -n $abseil ]]; then
+  # By WORKSPACE: what its MODULE.bazel asks for may be newer than what there is.
+  run "Abseil of $abseil" "${programs[@]}" -- "${workspace_flags[@]}" --override_repository=abseil-cpp="$abseil"
+elif [[ -z $all ]]; then
   run 'MODULE.bazel' proctitle --
 else
   run 'MODULE.bazel' "${programs[@]}" --
