@@ -103,7 +103,8 @@ struct ProcessRecord {
   std::optional<Replacement> replacement;
   std::unique_ptr<TimerQueue::Timer> recycle_timer;  // until a failed recycling is tried again
 
-  bool finishing = false;  // no other attempt follows: it is asked to end, or its policy says so
+  bool asked_to_end = false;  // no new spare; `finishing` follows
+  bool finishing = false;     // no other attempt follows: it is asked to end, or its policy says so
 
   // In a group.
   GroupRecord* group = nullptr;

@@ -55,7 +55,8 @@ struct RestartPolicy {
   // pid. Of bodies only; after `initial_delay` as any restart. Where it is certain in advance that an end is followed by a
   // restart at once (kAlways, no prevent_codes, no delay, room for a restart in the window; in no group, and stopped as a
   // process and not as a tree), it begins by itself as soon as the kernel begins to end the other one, whatever the manager is
-  // doing and however large the other one's memory is.
+  // doing and however large the other one's memory is; at the end of one with other threads, or that calls std::exit, at the
+  // manager's word.
   bool hot_spare = false;
 
   // InvalidArgument, naming the field, for a policy that makes no sense: negative or infinite delays, max_delay below

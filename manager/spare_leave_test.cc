@@ -1,6 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <pthread.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -150,6 +150,24 @@ TEST_F(SpareLeaveTest, RecyclingIsOfTheOneThatHasBegun) {
   EXPECT_THAT(process.Stop(), IsOkAndHolds(ExitStatus::Exited(kSawShutdown)));
 }
 
+TEST_F(SpareLeaveTest, OneThatHasEndedIsNotRecycled) {
+  ProcessOptions options = kTellsReady;
+  options.recycle.max_tasks = 1;
+  Process process = manager_->Spawn(
+      [this](Self& self) {
+        newest_->store(self.attempt());
+        self.NotifyReady();
+        if (self.attempt() > 20) return ServeUntilShutdown(self);
+        self.EndTask();  // the manager hears of all three at once
+        return 0;
+      },
+      WithSpare(), options);
+  AwaitAttempt(2);
+  AwaitRestarts(process, 20);
+  AwaitAttempt(21);
+  EXPECT_THAT(process.Stop(), IsOk());
+}
+
 TEST_F(SpareLeaveTest, WhereTheManagerHasToDecideItDoesNot) {
   Process process = manager_->Spawn(Body(), WithSpare(RestartPolicy::When::kOnFailure));
   AwaitAttempt(1);
@@ -184,7 +202,8 @@ TEST_F(SpareLeaveTest, TheFirstThreadsEndIsNone) {
         std::thread([] {
           for (;;) ::pause();
         }).detach();
-        ::pthread_exit(nullptr);
+        ::syscall(SYS_exit, 0);  // of this thread alone
+        return 1;
       },
       WithSpare());
   AwaitAttempt(1);

@@ -14,14 +14,19 @@
 namespace ko {
 namespace {
 
-// The robust list tells of the end of the first thread, and of an exec, too: neither is the process's end.
+// The robust list tells of the end of the first thread, and of an exec, too: neither is the process's end. Of none of whose
+// threads anything is left the manager tells.
 bool IsEnding(pid_t pid) {
   const std::optional<os::ProcessStat> stat = os::ReadProcessStat(pid);
-  return stat.has_value() && stat->exiting && stat->threads <= 1;
+  return stat.has_value() && stat->exiting && stat->threads == 1;
 }
 
-// What an end will need is touched while nobody waits for it: a new process pays for the first touch of each page.
-void WarmUp() { IsEnding(::getpid()); }
+// Whether IsEnding can tell. What an end will need is touched while nobody waits for it: a new process pays for the first touch
+// of each page.
+bool MakeReady() {
+  IsEnding(::getpid());
+  return os::ProcIsOurs();
+}
 
 // The word as it is to be slept on: the kernel wakes nobody where nobody has said that he sleeps.
 uint32_t AskToBeWoken(std::atomic<uint32_t>& life) {
@@ -57,7 +62,7 @@ absl::Status TellSpareOfTheEnd(const ControlSlotRef& own) {
 }
 
 KO_CHILD_CODE int AwaitTurn(ControlSlot& own, ControlSlot* followed, pid_t followed_pid) {
-  if (followed != nullptr) WarmUp();
+  if (followed != nullptr && !MakeReady()) followed = nullptr;
   for (;;) {
     uint32_t turn = own.turn.load(std::memory_order_acquire);  // pairs with SpareTurn::Begin
     const uint32_t attempt = turn & ~kSpareHasLeave;

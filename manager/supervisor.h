@@ -167,9 +167,8 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
   }
   void KeepSpare(const RecordPtr& record);
   static void GiveLeave(const ProcessRecord& record, Outfit& spare);
-  static bool SpareHasBegun(const ProcessRecord& record);
-  void HoldBackSpare(const RecordPtr& record);
-  bool EndFollowed(const RecordPtr& record);
+  static bool HasSpareBegun(const ProcessRecord& record);
+  void EndFollowed(const RecordPtr& record);
   void DropSpare(ProcessRecord& record);
   std::optional<RestartTracker::Decision> LetSpareBegin(const RecordPtr& record, const Attempt& ended,
                                                         const ExitStatus& status);

@@ -63,7 +63,8 @@ KO_CHILD_CODE StopTarget Supervisor::TargetOf(const ProcessRecord& record) {
 
 void Supervisor::RequestStop(const RecordPtr& record, const std::optional<StopPlan>& plan) {
   if (record->state == ProcessRecord::State::kEnded) return;
-  HoldBackSpare(record);
+  record->asked_to_end = true;
+  if (HasSpareBegun(*record)) EndFollowed(record);
   DropSpare(*record);
   record->finishing = true;
   FinishReplacement(record, absl::CancelledError(absl::StrCat(record->name(), ": it is being stopped")));
@@ -267,7 +268,7 @@ void Supervisor::Replace(const RecordPtr& record, absl::Duration observe, std::s
   const auto refuse = [&](std::string_view why) {
     done(absl::FailedPreconditionError(absl::StrCat(record->name(), ": cannot be replaced: ", why)));
   };
-  HoldBackSpare(record);
+  if (HasSpareBegun(*record)) return refuse("it has just ended");
   const Attempt* const old = record->current();
   if (old == nullptr || record->finishing || shutting_down_ || closed_) return refuse("it does not run");
   if (old->stop.active()) return refuse("it is being stopped");

@@ -21,7 +21,7 @@ using Role = Attempt::Role;
 
 void Supervisor::OnAttemptEnd(const RecordPtr& record, Attempt& attempt, ExitStatus status) {
   // A spare that has begun by itself: its end was noticed ahead of the one's that it followed.
-  if (attempt.role == Role::kSpare && SpareHasBegun(*record)) EndFollowed(record);
+  if (attempt.role == Role::kSpare && HasSpareBegun(*record)) EndFollowed(record);
   if (attempt.role == Role::kSpare) {
     Reap(*record, attempt, std::move(status));
     return;
@@ -133,7 +133,7 @@ void Supervisor::OnCurrentEnd(const RecordPtr& record, ExitEvent exit, bool to_r
 RestartTracker::Decision Supervisor::DecideRestart(const RecordPtr& record, const ExitStatus& status,
                                                    absl::Duration run_time) {
   const bool may_restart = !record->finishing && !shutting_down_ && !closed_;
-  if (record->restart == nullptr || (!may_restart && !SpareHasBegun(*record))) return {Action::kStayDown};
+  if (record->restart == nullptr || (!may_restart && !HasSpareBegun(*record))) return {Action::kStayDown};
   return record->restart->OnEnd(status, run_time, os::MonotonicNow(), Random());
 }
 

@@ -5,6 +5,7 @@
 #include "ko/manager/spare_turn.h"
 #include "ko/manager/supervisor.h"
 #include "ko/os/deadline.h"
+#include "ko/os/futex.h"
 
 // How a Supervisor keeps hot spares (RestartPolicy::hot_spare).
 
@@ -17,8 +18,9 @@ SpareTurn TurnOf(Attempt& spare) { return SpareTurn(spare.control->turn); }
 
 // Where there is none to be had the next start does without.
 void Supervisor::KeepSpare(const RecordPtr& record) {
-  if (!KeepsSpare(*record) || record->finishing || shutting_down_ || record->spec.command != nullptr ||
-      record->state != ProcessRecord::State::kRunning || record->Find(Attempt::Role::kSpare) != nullptr) {
+  if (!KeepsSpare(*record) || record->finishing || record->asked_to_end || shutting_down_ ||
+      record->spec.command != nullptr || record->state != ProcessRecord::State::kRunning ||
+      record->Find(Attempt::Role::kSpare) != nullptr) {
     return;
   }
   StartAttempt(record, Attempt::Role::kSpare);
@@ -73,29 +75,27 @@ void Supervisor::GiveLeave(const ProcessRecord& record, Outfit& spare) {
   SpareTurn(spare.control->turn).GiveLeave(record.attempt + 1);
 }
 
-bool Supervisor::SpareHasBegun(const ProcessRecord& record) {
+// Whether it has begun by itself. Where it has not, it will not from here on.
+bool Supervisor::HasSpareBegun(const ProcessRecord& record) {
   Attempt* const spare = record.Find(Attempt::Role::kSpare);
-  return spare != nullptr && TurnOf(*spare).HasBegun();
+  return spare != nullptr && TurnOf(*spare).TakeLeaveBack();
 }
 
-// From here on the spare does not begin by itself. Where it has, the one that it followed is as good as gone, and its end is
-// handled first.
-void Supervisor::HoldBackSpare(const RecordPtr& record) {
-  for (Attempt* spare; (spare = record->Find(Attempt::Role::kSpare)) != nullptr;) {
-    if (!TurnOf(*spare).TakeLeaveBack() || !EndFollowed(record)) return;
-  }
-}
-
-// The end of the current attempt, which the spare has seen. False where the process does not get done with it.
-bool Supervisor::EndFollowed(const RecordPtr& record) {
-  constexpr absl::Duration kLongestEnd = absl::Seconds(10);
+// The spare has begun, so the current attempt is on its way out: its end is handled ahead of its time.
+void Supervisor::EndFollowed(const RecordPtr& record) {
+  // Of some that are very large, or that close a file on a machine that is gone, nobody waits for the end.
+  constexpr absl::Duration kLongestEnd = absl::Seconds(1);
   Attempt* const current = record->current();
-  if (current == nullptr) return false;
-  absl::StatusOr<ExitStatus> status = current->child.Wait(kLongestEnd);
-  if (!status.ok()) return false;
-  OnAttemptEnd(record, *current, *std::move(status));
+  if (current == nullptr) return;
+  if (absl::StatusOr<ExitStatus> status = current->child.Wait(kLongestEnd); status.ok()) {
+    OnAttemptEnd(record, *current, *std::move(status));
+  } else {
+    DecideRestart(record, ExitStatus::Unknown(), os::MonotonicNow() - current->started_at);  // it counts
+    current->role = Attempt::Role::kRetiring;
+    UseSpare(record);
+    Tell(*record, record->current(), ProcessEvent::Kind::kReplaced);
+  }
   RingForUntold();
-  return true;
 }
 
 // It has run nothing, so there is nothing to tell.

@@ -89,9 +89,10 @@ KO_CHILD_CODE ReceivedMessage ReceiveMessage(int socket, void* buffer, size_t by
 
 KO_CHILD_CODE Readiness AwaitReadable(int socket, int other, absl::Duration timeout) {
   pollfd fds[2] = {{socket, POLLIN, 0}, {other, POLLIN, 0}};
-  const timespec time = absl::ToTimespec(timeout);
-  const timespec* const until = timeout == absl::InfiniteDuration() ? nullptr : &time;
-  RetryEintr([&] { return ::ppoll(fds, 2, until, nullptr); });
+  timespec time = {};
+  if (timeout > absl::ZeroDuration() && timeout != absl::InfiniteDuration()) time = absl::ToTimespec(timeout);
+  const timespec* const longest = timeout == absl::InfiniteDuration() ? nullptr : &time;
+  RetryEintr([&] { return ::ppoll(fds, 2, longest, nullptr); });
   return {fds[0].revents != 0, fds[1].revents != 0};
 }
 

@@ -18,8 +18,9 @@ int FutexWake(const std::atomic<uint32_t>& word, FutexScope scope, int count) {
 
 absl::Status CheckFutexWaitv() {
   // A list of no words is refused with EINVAL where the call exists.
-  if (::syscall(SYS_futex_waitv, nullptr, 0, 0, nullptr, 0) == -1 && errno == ENOSYS) {
-    return absl::UnimplementedError("the kernel has no futex_waitv(2); it came with Linux 5.16");
+  if (::syscall(SYS_futex_waitv, nullptr, 0, 0, nullptr, 0) == -1 && (errno == ENOSYS || errno == EPERM)) {
+    return absl::UnimplementedError(
+        "the kernel has no futex_waitv(2), which came with Linux 5.16, or a filter refuses it");
   }
   return absl::OkStatus();
 }

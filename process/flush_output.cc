@@ -4,10 +4,10 @@
 #include <iostream>
 #include <typeinfo>
 
+#include "ko/os/child_code.h"
+
 #if defined(__GLIBCXX__) && defined(__cpp_rtti)
 #include <ext/stdio_sync_filebuf.h>
-
-#include "ko/os/child_code.h"
 #endif
 
 namespace ko {

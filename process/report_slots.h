@@ -50,8 +50,9 @@ class ReportSlots {
   // Nobody else has it, and nothing is reported in it.
   absl::StatusOr<ReportSlot> Allocate();
 
-  // The same for those who keep no ReportSlots: from one of the process's, whose first mapping, of so many bytes, stays.
-  static constexpr size_t kKeptBytes = 16 * ChildReport::kBytes;
+  // The same for those who keep no ReportSlots: from one of the process's, whose mapping, of so many bytes, stays
+  // while it has no other.
+  static constexpr size_t kKeptBytes = 17 * ChildReport::kBytes;
   static absl::StatusOr<ReportSlot> AllocateAlone();
 
  private:

@@ -313,7 +313,7 @@ TEST_F(SignalRouterTest, SignalsToParentAndChildrenAroundForksReachTheirOwnDispa
     SignalDispatcher signals = MakeDispatcher();
     int count = 0;
     EXPECT_TRUE(signals.On(SIGUSR1, [&](const SignalInfo&) { ++count; }).ok());
-    for (int round = 0; round < testing::Rounds(2'000); ++round) {
+    for (int round = 0; round < testing::Rounds(1'000); ++round) {
       const int before = count;
       const pid_t forked = ::fork();
       if (forked == 0) {
@@ -347,7 +347,7 @@ TEST_F(SignalRouterTest, AThreadedProcessForksUnderFire) {
     std::thread other([&done] {  // its handler may be running when the fork is made
       while (!done) ::pthread_kill(::pthread_self(), SIGUSR1);
     });
-    for (int round = 0; round < testing::Rounds(1'000); ++round) {
+    for (int round = 0; round < testing::Rounds(500); ++round) {
       const pid_t forked = ::fork();
       if (forked == 0) {
         signals = MakeDispatcher();
@@ -374,7 +374,7 @@ TEST_F(SignalRouterTest, DispatchersComeAndGoWhileOtherThreadsHandleSignals) {
       });
     }
     int count = 0;
-    for (int round = 0; round < testing::Rounds(2'000) || count == 0; ++round) {
+    for (int round = 0; round < testing::Rounds(1'000) || count == 0; ++round) {
       SignalDispatcher signals = MakeDispatcher();
       EXPECT_TRUE(signals.On(SIGUSR1, [&](const SignalInfo&) { ++count; }).ok());
       EXPECT_TRUE(signals.Dispatch().ok());
