@@ -310,5 +310,48 @@ TEST(RestartCodes, SignalOfTheSameNumberIsNoCode) {
   EXPECT_EQ(tracker.OnEnd(ExitStatus::Signaled(SIGKILL), Ms(0), Ms(0), kNoJitter).action, Action::kRestart);
 }
 
+// --- What is sure ahead of the end ---
+
+TEST(RestartTrackerTest, IsSureOnlyWhereNoEndCouldLeadToAnythingElse) {
+  constexpr absl::Duration kNone = absl::ZeroDuration();
+  constexpr absl::Duration kSome = absl::Milliseconds(1);
+  const struct {
+    RestartPolicy policy;
+    bool is_sure;
+  } kCases[] = {
+      {{.when = When::kAlways, .initial_delay = kNone, .max_delay = kNone}, true},
+      {{.when = When::kAlways, .initial_delay = kNone, .max_delay = kSome}, true},  // the first time
+      {{.when = When::kAlways, .initial_delay = kNone, .max_delay = kNone, .force_codes = {7}}, true},
+      {{.when = When::kAlways, .initial_delay = kSome, .max_delay = kSome}, false},
+      {{.when = When::kAlways, .initial_delay = kNone, .max_delay = kNone, .prevent_codes = {7}}, false},
+      {{.when = When::kAlways, .initial_delay = kNone, .max_delay = kNone, .max_restarts = 0}, false},
+      {{.when = When::kOnFailure, .initial_delay = kNone, .max_delay = kNone}, false},
+      {{.when = When::kOnAbnormalEnd, .initial_delay = kNone, .max_delay = kNone}, false},
+      {{.when = When::kNever, .initial_delay = kNone, .max_delay = kNone}, false},
+  };
+  for (const auto& each : kCases) {
+    EXPECT_EQ(RestartTracker(each.policy).IsSureToRestartAtOnce(kNone), each.is_sure) << &each - kCases;
+  }
+}
+
+TEST(RestartTrackerTest, WhatIsSureHappensAndWhatIsNotSureDoesWithTheWindow) {
+  RestartTracker tracker({.when = When::kAlways,
+                          .initial_delay = absl::ZeroDuration(),
+                          .max_delay = absl::ZeroDuration(),
+                          .max_restarts = 3,
+                          .window = absl::Seconds(10)});
+  int restarts = 0;
+  for (int second = 0; second < 100; ++second) {
+    const absl::Duration now = absl::Seconds(second);
+    const bool is_sure = tracker.IsSureToRestartAtOnce(now);
+    const RestartTracker::Decision decision =
+        tracker.OnEnd(ExitStatus::Exited(0), absl::ZeroDuration(), now, kNoJitter);
+    EXPECT_EQ(decision.action == Action::kRestart && decision.delay == absl::ZeroDuration(), is_sure)
+        << second;
+    if (is_sure) ++restarts;
+  }
+  EXPECT_EQ(restarts, 30);
+}
+
 }  // namespace
 }  // namespace ko

@@ -56,8 +56,8 @@ void SpareTurn::Begin(int attempt) {
 absl::Status TellSpareOfTheEnd(const ControlSlotRef& own) {
   os::RobustFutex& life = own->life;
   if (absl::Status held = os::HoldRobustFutex(life, own.page()); !held.ok()) return held;
-  os::FutexWake(life.word, os::FutexScope::kShared,
-                1);  // a spare that was here first sleeps on the word as it was
+  // A spare that was here first sleeps on the word as it was.
+  os::FutexWake(life.word, os::FutexScope::kShared, 1);
   return absl::OkStatus();
 }
 

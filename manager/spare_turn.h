@@ -31,10 +31,6 @@ class SpareTurn {
   bool TakeLeaveBack();
   // It begins now. It has no leave.
   void Begin(int attempt);
-  bool HasBegun() const {
-    const uint32_t word = word_.load(std::memory_order_relaxed);
-    return word != 0 && (word & kSpareHasLeave) == 0;
-  }
 
  private:
   std::atomic<uint32_t>& word_;

@@ -23,6 +23,7 @@ void Supervisor::KeepSpare(const RecordPtr& record) {
       record->Find(Attempt::Role::kSpare) != nullptr) {
     return;
   }
+  if (!os::CheckFutexWaitv().ok()) return;  // by which it sleeps
   StartAttempt(record, Attempt::Role::kSpare);
 }
 
