@@ -45,24 +45,24 @@ struct Damage {
   int32_t signal;  // 0: the worker lives on
 };
 
-// The task with an item of this marker. The pool's memory is the largest that this process shares.
+// The task with an item of this marker, somewhere in what this process shares.
 pool::TaskSlot* FindTask(uint64_t marker) {
-  uintptr_t begin = 0, end = 0;
+  const std::string_view pattern(reinterpret_cast<char*>(&marker), sizeof marker);
   std::ifstream maps("/proc/self/maps");
   for (std::string line; std::getline(maps, line);) {
     const std::vector<std::string_view> words = absl::StrSplit(line, absl::ByAnyChar("- "));
-    uintptr_t from = 0, to = 0;
+    uintptr_t begin = 0, end = 0;
     if (words.size() < 3 || words[2] != "rw" || !absl::StrContains(line, "rw-s")) continue;
-    if (!absl::SimpleHexAtoi(words[0], &from) || !absl::SimpleHexAtoi(words[1], &to)) continue;
-    if (to - from > end - begin) begin = from, end = to;
+    if (!absl::SimpleHexAtoi(words[0], &begin) || !absl::SimpleHexAtoi(words[1], &end)) continue;
+    const std::string_view bytes(reinterpret_cast<char*>(begin), std::min<size_t>(end - begin, 64 << 10));
+    const size_t at = bytes.find(pattern);
+    if (at == std::string_view::npos) continue;
+    uintptr_t slot = begin + at - offsetof(pool::TaskSlot, arguments);
+    while (slot % alignof(pool::TaskSlot) != 0)
+      slot -= sizeof(Damage);  // one task's items follow one another
+    return reinterpret_cast<pool::TaskSlot*>(slot);
   }
-  const std::string_view bytes(reinterpret_cast<char*>(begin), std::min<size_t>(end - begin, 64 << 10));
-  const std::string_view pattern(reinterpret_cast<char*>(&marker), sizeof marker);
-  const size_t at = bytes.find(pattern);
-  if (at == std::string_view::npos) return nullptr;
-  uintptr_t slot = begin + at - offsetof(pool::TaskSlot, arguments);
-  while (slot % alignof(pool::TaskSlot) != 0) slot -= sizeof(Damage);  // one task's items follow one another
-  return reinterpret_cast<pool::TaskSlot*>(slot);
+  return nullptr;
 }
 
 int DoDamage(Damage damage) {
