@@ -5,6 +5,7 @@
 
 #include <cstddef>
 
+#include "absl/base/config.h"
 #include "ko/os/child_code.h"
 
 namespace ko::os {
@@ -18,8 +19,12 @@ ScopedAllSignalsBlocked::ScopedAllSignalsBlocked() {
 ScopedAllSignalsBlocked::~ScopedAllSignalsBlocked() { RestoreSignalMask(previous_); }
 
 KO_CHILD_CODE void RestoreSignalMask(const sigset_t& mask) {
+#ifdef ABSL_HAVE_THREAD_SANITIZER
+  ::pthread_sigmask(SIG_SETMASK, &mask, nullptr);  // its wrapper runs the handlers of what comes now
+#else
   constexpr size_t kKernelsBytes = 8;  // of a set, whatever room the C library has for more
   ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, nullptr, kKernelsBytes);
+#endif
 }
 
 void ResetSignalHandlers() {
