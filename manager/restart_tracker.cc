@@ -25,10 +25,16 @@ bool RestartTracker::Wants(const ExitStatus& status) const {
   return true;
 }
 
+bool RestartTracker::HasRoom(absl::Duration now) const {
+  if (policy_.max_restarts == RestartPolicy::kUnlimited) return true;
+  const auto oldest_that_counts = absl::c_upper_bound(restarts_, now - policy_.window);
+  return restarts_.end() - oldest_that_counts < policy_.max_restarts;
+}
+
 bool RestartTracker::CountRestart(absl::Duration now) {
+  if (!HasRoom(now)) return false;
   if (policy_.max_restarts == RestartPolicy::kUnlimited) return true;
   while (!restarts_.empty() && restarts_.front() <= now - policy_.window) restarts_.pop_front();
-  if (restarts_.size() >= static_cast<size_t>(policy_.max_restarts)) return false;
   restarts_.push_back(now);
   return true;
 }
@@ -62,9 +68,7 @@ RestartTracker::Decision RestartTracker::OnEnd(const ExitStatus& status, absl::D
 bool RestartTracker::IsSureToRestartAtOnce(absl::Duration now) const {
   if (policy_.when != RestartPolicy::When::kAlways || !policy_.prevent_codes.empty()) return false;
   if (next_delay_ > absl::ZeroDuration()) return false;
-  const auto counted =
-      absl::c_count_if(restarts_, [&](absl::Duration at) { return at > now - policy_.window; });
-  return policy_.max_restarts == RestartPolicy::kUnlimited || counted < policy_.max_restarts;
+  return HasRoom(now);
 }
 
 }  // namespace ko

@@ -36,7 +36,9 @@ class RestartTracker {
 
  private:
   bool Wants(const ExitStatus& status) const;
-  // Whether the window has room for another restart, which then counts.
+  // Whether the window has room for another restart.
+  bool HasRoom(absl::Duration now) const;
+  // The same, and it then counts.
   bool CountRestart(absl::Duration now);
   absl::Duration NextDelay(double random);
 

@@ -58,6 +58,15 @@ class SpareLeaveTest : public testing::LeakCheckedTest {
   void AwaitRestarts(Process& process, int restarts) {
     while (process.restarts() < restarts) ASSERT_THAT(manager_->Dispatch(absl::Seconds(30)), IsOk());
   }
+  void KillTheFirst(const Process& process) {
+    AwaitAttempt(1);
+    ASSERT_EQ(::kill(process.pid(), SIGKILL), 0);
+  }
+  void ExpectTheSecondAtTheManagersWord(Process& process) {
+    AwaitRestarts(process, 1);
+    AwaitAttempt(2);
+    EXPECT_THAT(process.Stop(), IsOkAndHolds(ExitStatus::Exited(kSawShutdown)));
+  }
   void SetUp() override {
     LeakCheckedTest::SetUp();
     newest_ = &*shared_.emplace();
@@ -101,8 +110,7 @@ TEST_F(SpareLeaveTest, BothEndsAreToldInTheirOrder) {
         return ServeUntilShutdown(self);
       },
       WithSpare());
-  AwaitAttempt(1);
-  ASSERT_EQ(::kill(process.pid(), SIGKILL), 0);
+  KillTheFirst(process);
   AwaitAttempt(2);
   AwaitRestarts(process, 2);
   AwaitAttempt(3);
@@ -112,8 +120,7 @@ TEST_F(SpareLeaveTest, BothEndsAreToldInTheirOrder) {
 
 TEST_F(SpareLeaveTest, StopIsHeardByOneThatHasBegun) {
   Process process = manager_->Spawn(Body(), WithSpare());
-  AwaitAttempt(1);
-  ASSERT_EQ(::kill(process.pid(), SIGKILL), 0);
+  KillTheFirst(process);
   AwaitAttempt(2);
   EXPECT_THAT(process.Stop({.grace = absl::Minutes(1)}), IsOkAndHolds(ExitStatus::Exited(kSawShutdown)));
   EXPECT_EQ(process.restarts(), 1);
@@ -121,8 +128,7 @@ TEST_F(SpareLeaveTest, StopIsHeardByOneThatHasBegun) {
 
 TEST_F(SpareLeaveTest, ShutdownIsHeardByOneThatHasBegun) {
   Process process = manager_->Spawn(Body(), WithSpare());
-  AwaitAttempt(1);
-  ASSERT_EQ(::kill(process.pid(), SIGKILL), 0);
+  KillTheFirst(process);
   AwaitAttempt(2);
   EXPECT_THAT(manager_->Shutdown({.grace = absl::Minutes(1)}), IsOk());
   EXPECT_THAT(process.Wait(), IsOkAndHolds(ExitStatus::Exited(kSawShutdown)));
@@ -142,8 +148,7 @@ TEST_F(SpareLeaveTest, RecyclingIsOfTheOneThatHasBegun) {
         return kSawShutdown;
       },
       WithSpare(), options);
-  AwaitAttempt(1);
-  ASSERT_EQ(::kill(process.pid(), SIGKILL), 0);
+  KillTheFirst(process);
   AwaitAttempt(2);
   AwaitRestarts(process, 2);
   AwaitAttempt(3);
@@ -170,12 +175,9 @@ TEST_F(SpareLeaveTest, OneThatHasEndedIsNotRecycled) {
 
 TEST_F(SpareLeaveTest, WhereTheManagerHasToDecideItDoesNot) {
   Process process = manager_->Spawn(Body(), WithSpare(RestartPolicy::When::kOnFailure));
-  AwaitAttempt(1);
-  ASSERT_EQ(::kill(process.pid(), SIGKILL), 0);
+  KillTheFirst(process);
   EXPECT_FALSE(BeginsByItself(2));
-  AwaitRestarts(process, 1);
-  AwaitAttempt(2);
-  EXPECT_THAT(process.Stop(), IsOkAndHolds(ExitStatus::Exited(kSawShutdown)));
+  ExpectTheSecondAtTheManagersWord(process);
 }
 
 TEST_F(SpareLeaveTest, AnExecIsNoEnd) {
@@ -189,9 +191,7 @@ TEST_F(SpareLeaveTest, AnExecIsNoEnd) {
   AwaitAttempt(1);
   EXPECT_FALSE(BeginsByItself(2));
   ASSERT_EQ(::kill(process.pid(), SIGKILL), 0);
-  AwaitRestarts(process, 1);
-  AwaitAttempt(2);
-  EXPECT_THAT(process.Stop(), IsOkAndHolds(ExitStatus::Exited(kSawShutdown)));
+  ExpectTheSecondAtTheManagersWord(process);
 }
 
 TEST_F(SpareLeaveTest, TheFirstThreadsEndIsNone) {
@@ -209,9 +209,7 @@ TEST_F(SpareLeaveTest, TheFirstThreadsEndIsNone) {
   AwaitAttempt(1);
   EXPECT_FALSE(BeginsByItself(2));
   ASSERT_EQ(::kill(process.pid(), SIGKILL), 0);
-  AwaitRestarts(process, 1);
-  AwaitAttempt(2);
-  EXPECT_THAT(process.Stop(), IsOkAndHolds(ExitStatus::Exited(kSawShutdown)));
+  ExpectTheSecondAtTheManagersWord(process);
 }
 
 TEST_F(SpareLeaveTest, LimitIsKept) {

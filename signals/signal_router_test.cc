@@ -374,7 +374,7 @@ TEST_F(SignalRouterTest, DispatchersComeAndGoWhileOtherThreadsHandleSignals) {
       });
     }
     int count = 0;
-    for (int round = 0; round < testing::Rounds(1'000) || count == 0; ++round) {
+    for (int round = 0; round < testing::Rounds(2'000) || count == 0; ++round) {
       SignalDispatcher signals = MakeDispatcher();
       EXPECT_TRUE(signals.On(SIGUSR1, [&](const SignalInfo&) { ++count; }).ok());
       EXPECT_TRUE(signals.Dispatch().ok());

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# test_consumer.sh [--all | --abseil=FOLDER] [BAZEL OPTION...]: checks what each program of examples/consumer, a build of its own that depends
-# on this checkout, pulls in, and builds and runs the smallest one. With --all builds and runs each: as it is, as C++23,
-# without exceptions, without RTTI, with clang, and with WORKSPACE, each of which compiles everything again. With --abseil builds
-# and runs each with the Abseil whose sources lie in that folder.
+# test_consumer.sh [--all | --abseil=FOLDER] [BAZEL OPTION...]: checks what each program of examples/consumer, a build of its
+# own that depends on this checkout, pulls in, and builds and runs the smallest one. With --all builds and runs each: as it is,
+# as C++23, without exceptions, without RTTI, with clang, and with WORKSPACE, each of which compiles everything again. With
+# --abseil builds and runs each with the Abseil whose sources lie in that folder.
 set -euo pipefail
 checkout=$(CDPATH='' cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd -P)
 cd "$checkout/examples/consumer"
