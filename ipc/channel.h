@@ -80,7 +80,8 @@ class ChannelBase {
 //
 // Crash: SIGKILL at any instruction of a call leaves its message sent or not, received or not; it is never torn, and nobody
 // else waits for the dead one or misses a wake-up. A receiver's message dies with it. A process that is stopped (SIGSTOP)
-// while it sends delays the messages after its own.
+// while it sends delays the messages after its own; where it had sent, or received, alone for long, others that want to do
+// the same wait for it, with their time-outs.
 //
 // Errors: as below; also from each call ResourceExhausted where there are more threads than `max_participants`,
 // FailedPrecondition for a channel that was moved from and in a process made by a raw clone(2) without set_robust_list(2),
@@ -108,7 +109,8 @@ class Channel : public ChannelBase {
                     Interrupt interrupt = {}) {
     return core_ == nullptr ? MovedFrom() : core_->Send(BytesOf(message), timeout, interrupt);
   }
-  // Errors: Unavailable where it is full; FailedPrecondition for a closed channel.
+  // Errors: Unavailable where it is full, or after some milliseconds where another sender is stopped within a call;
+  // FailedPrecondition for a closed channel.
   absl::Status TrySend(const T& message) {
     return core_ == nullptr ? MovedFrom() : core_->TrySend(BytesOf(message));
   }
@@ -118,7 +120,7 @@ class Channel : public ChannelBase {
   absl::StatusOr<T> Receive(absl::Duration timeout = absl::InfiniteDuration(), Interrupt interrupt = {}) {
     return Into([&](ChannelCore::Target target) { return core_->Receive(target, timeout, interrupt); });
   }
-  // Errors: Unavailable where it is empty; FailedPrecondition when it is closed and empty.
+  // Errors: Unavailable where it is empty, or as above; FailedPrecondition when it is closed and empty.
   absl::StatusOr<T> TryReceive() {
     return Into([&](ChannelCore::Target target) { return core_->TryReceive(target); });
   }

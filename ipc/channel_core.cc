@@ -7,6 +7,7 @@
 #include "absl/base/config.h"
 #include "absl/strings/str_cat.h"
 #include "ko/os/futex.h"
+#include "ko/os/membarrier.h"
 #include "ko/os/named_mapping.h"
 #include "ko/os/process_mark.h"
 #include "ko/os/processors.h"
@@ -32,6 +33,20 @@ constexpr size_t kMaxUnclaimedBytes = 256;
 
 // Nobody lives through more of them between two steps; and no two positions that far apart look alike.
 constexpr uint64_t kMaxTurnsInACall = uint64_t{1} << (kTurnBits - 2);
+
+// An owner of a side is to be waited for by those who want it, so it does not copy much in one step.
+constexpr size_t kMaxOwnersBytes = 4096;
+
+// How long TrySend and TryReceive wait for an owner that does not run while it is in a step.
+constexpr absl::Duration kTrysPatience = absl::Milliseconds(10);
+
+absl::Status TrysStatus(const absl::Status& status) {
+  if (!absl::IsDeadlineExceeded(status)) return status;
+  return absl::UnavailableError("another thread has been stopped within a call");
+}
+
+// How long a side waits for more than one message, or room for more than one.
+constexpr absl::Duration kBatchPatience = absl::Microseconds(1);
 
 constexpr int kMinPause = 4;
 constexpr int kMaxPause = 64;
@@ -82,11 +97,12 @@ bool ExchangePair(ChannelCell&, uint64_t, uint64_t, uint64_t, uint64_t) { return
 #endif
 
 // Tells the sleeper that there is something to look at. The caller has announced the bell; a second one who comes between
-// the two steps leaves the wake-up to the first.
-void Ring(os::RobustFutex& bell) {
-  if (bell.word.load(kTotal) == 0) return;
+// the two steps leaves the wake-up to the first. False where nobody sleeps.
+bool Ring(os::RobustFutex& bell) {
+  if (bell.word.load(kTotal) == 0) return false;
   bell.word.store(0, kTotal);
   os::FutexWake(bell.word, os::FutexScope::kShared, 1);
+  return true;
 }
 
 uint64_t NewId() {
@@ -151,6 +167,7 @@ ChannelCore::ChannelCore(os::SharedMapping mapping, const ChannelGeometry& geome
     : mapping_(std::make_shared<const os::SharedMapping>(std::move(mapping))),
       segment_(mapping_->data(), geometry),
       participants_(segment_),
+      owners_(segment_, participants_),
       poll_fd_(std::move(poll_fd)),
       pollable_(pollable),
       // A pollable channel's sender has to ring between claim and publication.
@@ -182,8 +199,15 @@ const ChannelCore::Caller* ChannelCore::FindCallerSlowly(Caller& cached, bool ne
                    .robust_list = nullptr,
                    .life = nullptr,
                    .life_word = 0,
-                   .slot = 0,
-                   .habit = {}};
+                   .slot = kNobody,
+                   .habit = {},
+                   .sends = {},
+                   .receives = {}};
+  if (cached.channel == id_ && cached.process_mark == caller.process_mark) {
+    caller.habit = cached.habit;
+    caller.sends = cached.sends;
+    caller.receives = cached.receives;
+  }
   status = os::GetRobustListHead(&caller.robust_list);
   if (!status.ok()) return nullptr;
   if (needs_slot) {
@@ -211,6 +235,22 @@ size_t ChannelCore::size() const {
 absl::StatusOr<int> ChannelCore::poll_fd() const {
   if (pollable_) return poll_fd_.fd();
   return absl::FailedPreconditionError("the channel has no poll_fd: it was not made pollable");
+}
+
+inline void ChannelCore::FillCell(ChannelCell& cell, std::string_view message) const {
+  if (segment_.geometry.byte_strings) cell.first.store(message.size(), std::memory_order_relaxed);
+  char* const payload = segment_.PayloadOf(cell);
+  if (message.size() <= kMaxUnclaimedBytes) {
+    StoreWords(payload, message.data(), message.size());
+  } else {
+    // No race: receivers claim a cell that holds so much before they read it.
+    std::memcpy(payload, message.data(), message.size());
+  }
+}
+
+inline size_t ChannelCore::BytesIn(const ChannelCell& cell) const {
+  return segment_.geometry.byte_strings ? cell.first.load(std::memory_order_relaxed)
+                                        : segment_.geometry.max_message_bytes;
 }
 
 ChannelCore::Scan ChannelCore::PassOwned(ChannelCell& cell, uint64_t word, Obstacle& obstacle,
@@ -287,8 +327,99 @@ ChannelCore::Scan ChannelCore::PassReceiver(uint64_t start, uint64_t& position, 
                  position + received_turns * segment_.geometry.capacity + 1, position, status);
 }
 
-ChannelCore::Step ChannelCore::SendOnce(const Caller& caller, std::string_view message, Obstacle& obstacle,
-                                        absl::Status& status) {
+bool ChannelCore::LetsIn(const Caller& caller, const ChannelSide& side) const {
+  return ChannelOwners::LetsIn(side.owner.load(kTotal), caller.slot);
+}
+
+absl::Status ChannelCore::TakeBack(const Caller& caller, ChannelSide& side, const Patience& patience) const {
+  const os::Deadline deadline =
+      patience.deadline != nullptr ? *patience.deadline : os::Deadline::After(patience.timeout);
+  return owners_.TakeBack(side, caller.slot, *caller.robust_list, deadline, patience.interrupt);
+}
+
+void ChannelCore::RingAsOwner(ChannelSide& side, ChannelSide& other, CallersSide& own, uint64_t position) {
+  Ring(other.bell);
+  if (own.habit.Rang(position)) return;
+  owners_.GiveBack(side, own.alone);
+  own.alone = ChannelOwners::kNever;
+}
+
+void ChannelCore::ConsiderOwning(const Caller& caller, ChannelSide& side, CallersSide& own,
+                                 uint64_t position) {
+  if (pollable_) return;
+  const uint64_t owner = side.owner.load(std::memory_order_relaxed);
+  if (own.alone != ChannelOwners::kNever && own.alone != owner) {
+    own.alone = ChannelOwners::kNever;
+    own.habit.Lost(position);
+  }
+  const bool wants = own.habit.WantsToOwn(position);
+  if (ChannelOwners::IsOf(owner, caller.slot)) {
+    own.alone = owners_.TakeAlone(side, caller.slot);
+  } else if (wants && ChannelOwners::IsNobodys(owner)) {
+    absl::Status status;
+    const Caller* const participant = FindCaller(/*needs_slot=*/true, status);
+    if (participant == nullptr || !owners_.Take(side, participant->slot)) own.habit.Lost(position);
+  }
+}
+
+inline bool ChannelCore::SendAlone(const Caller& caller, std::string_view message) {
+  ChannelSide& side = segment_.header->senders;
+  if (side.owner.load(std::memory_order_relaxed) != caller.sends.alone || message.size() > kMaxOwnersBytes) {
+    return false;
+  }
+  ChannelParticipant& self = segment_.participants[caller.slot];
+  const OwnersStep step(side, caller.sends.alone, self.sends, caller.life_word, *caller.robust_list);
+  if (!step.may_be_taken() || closed()) return false;
+  // Relaxed: it is this thread's; and one that is too low leads to a cell that is not empty in that turn.
+  const uint64_t position = side.hint.load(std::memory_order_relaxed);
+  ChannelCell& cell = segment_.At(position);
+  const uint64_t turn = segment_.TurnOf(position);
+  // Acquire: pairs with the release of whoever has emptied it.
+  if (cell.state.load(std::memory_order_acquire) != PackCell(CellState::kEmpty, turn)) return false;
+  FillCell(cell, message);
+  // Release: pairs with the loads by receivers.
+  cell.state.store(PackCell(CellState::kFull, turn), std::memory_order_release);
+  side.hint.store(position + 1, std::memory_order_release);  // as in SendBesideOthers
+  // Pairs with the barrier in BlockInside.
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  ChannelSide& other = segment_.header->receivers;
+  if (other.bell.word.load(std::memory_order_relaxed) != 0) RingAsOwner(side, other, caller.sends, position);
+  return true;
+}
+
+inline bool ChannelCore::ReceiveAlone(const Caller& caller, Target target) {
+  ChannelSide& side = segment_.header->receivers;
+  if (side.owner.load(std::memory_order_relaxed) != caller.receives.alone) return false;
+  ChannelParticipant& self = segment_.participants[caller.slot];
+  const OwnersStep step(side, caller.receives.alone, self.receives, caller.life_word, *caller.robust_list);
+  if (!step.may_be_taken() || closed()) return false;
+  // As in SendAlone.
+  const uint64_t position = side.hint.load(std::memory_order_relaxed);
+  ChannelCell& cell = segment_.At(position);
+  const uint64_t turn = segment_.TurnOf(position);
+  if (cell.state.load(std::memory_order_acquire) != PackCell(CellState::kFull, turn)) return false;
+  const size_t bytes = BytesIn(cell);
+  if (bytes > kMaxOwnersBytes || bytes > segment_.geometry.max_message_bytes) return false;
+  if (target.bytes != nullptr) {
+    target.bytes->assign(segment_.PayloadOf(cell), bytes);
+  } else {
+    LoadWords(static_cast<char*>(target.fixed), segment_.PayloadOf(cell), bytes);
+  }
+  // Release: pairs with the loads by senders.
+  cell.state.store(PackCell(CellState::kEmpty, turn + 1), std::memory_order_release);
+  side.hint.store(position + 1, std::memory_order_release);  // as in SendBesideOthers
+  // As in SendAlone.
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  ChannelSide& other = segment_.header->senders;
+  if (other.bell.word.load(std::memory_order_relaxed) != 0) {
+    RingAsOwner(side, other, caller.receives, position);
+  }
+  return true;
+}
+
+ChannelCore::Step ChannelCore::SendBesideOthers(const Caller& caller, std::string_view message,
+                                                const Patience& patience, Obstacle& obstacle,
+                                                absl::Status& status) {
   ChannelHeader& header = *segment_.header;
   // Acquire: as in Advance.
   uint64_t position = header.senders.hint.load(std::memory_order_acquire);
@@ -310,6 +441,13 @@ ChannelCore::Step ChannelCore::SendOnce(const Caller& caller, std::string_view m
       step = scan == Scan::kBlocked ? Step::kBlocked : Step::kFailed;
       break;
     }
+    // After the look at the cell, see ChannelOwners.
+    if (!LetsIn(caller, header.senders)) {
+      status = TakeBack(caller, header.senders, patience);
+      if (status.ok()) continue;
+      step = Step::kFailed;
+      break;
+    }
     AnnounceRobust(*caller.robust_list, header.receivers.bell, RobustKind::kPlain);
     if (is_pair_) {
       uint64_t first = 0;
@@ -328,6 +466,7 @@ ChannelCore::Step ChannelCore::SendOnce(const Caller& caller, std::string_view m
     break;
   }
   os::RetractRobust(*caller.robust_list);
+  if (step == Step::kDone) ConsiderOwning(caller, header.senders, caller.sends, position);
   return step;
 }
 
@@ -339,9 +478,15 @@ ChannelCore::Step ChannelCore::SendClaimed(const Caller& caller, std::string_vie
   const uint64_t full = PackCell(CellState::kFull, turn);
   const uint64_t nobodys = PackCell(CellState::kWriting, turn, kNobody);
   if (is_pair_) {
-    Ring(header.receivers.bell);
+    if (Ring(header.receivers.bell)) caller.sends.habit.Rang(position);
     // A receiver may have found the closed channel empty before. Then the message must not have been sent.
     if (!closed()) return Step::kDone;
+    // An owner would take it without another look. Where that is not to be helped, the message is sent.
+    if (!ChannelOwners::IsNobodys(header.receivers.owner.load(kTotal))) {
+      const Patience patience = {.timeout = absl::InfiniteDuration()};
+      if (!TakeBack(caller, header.receivers, patience).ok()) return Step::kDone;
+      AnnounceRobust(*caller.robust_list, header.receivers.bell, RobustKind::kPlain);
+    }
     uint64_t word = full;
     if (!cell.state.compare_exchange_strong(word, nobodys, kTotal)) return Step::kDone;
     Ring(header.receivers.bell);
@@ -355,26 +500,19 @@ ChannelCore::Step ChannelCore::SendClaimed(const Caller& caller, std::string_vie
   }
   if (status.ok() && closed()) status = ClosedError();
   if (status.ok()) {
-    if (segment_.geometry.byte_strings) cell.first.store(message.size(), std::memory_order_relaxed);
-    char* const payload = segment_.PayloadOf(cell);
-    if (message.size() <= kMaxUnclaimedBytes) {
-      StoreWords(payload, message.data(), message.size());
-    } else {
-      // No race: receivers claim a cell that holds so much before they read it.
-      std::memcpy(payload, message.data(), message.size());
-    }
+    FillCell(cell, message);
   }
   if (!cell.state.compare_exchange_strong(word, status.ok() ? full : nobodys, kTotal)) {
     status = Damaged("a cell that was being filled");
   }
-  Ring(header.receivers.bell);
+  if (Ring(header.receivers.bell)) caller.sends.habit.Rang(position);
   return status.ok() ? Step::kDone : Step::kFailed;
 }
 
-ChannelCore::Step ChannelCore::ReceiveOnce(const Caller& caller, Target target, Obstacle& obstacle,
-                                           absl::Status& status) {
+ChannelCore::Step ChannelCore::ReceiveBesideOthers(const Caller& caller, Target target,
+                                                   const Patience& patience, Obstacle& obstacle,
+                                                   absl::Status& status) {
   ChannelHeader& header = *segment_.header;
-  const ChannelGeometry& geometry = segment_.geometry;
   AnnounceRobust(*caller.robust_list, header.senders.bell, RobustKind::kPlain);
   // Acquire: as in Advance.
   uint64_t position = header.receivers.hint.load(std::memory_order_acquire);
@@ -389,17 +527,35 @@ ChannelCore::Step ChannelCore::ReceiveOnce(const Caller& caller, Target target, 
       if (scan == Scan::kAgain) continue;
       step = scan == Scan::kBlocked ? Step::kBlocked : Step::kFailed;
       if (step == Step::kBlocked && CellStateOf(word) != CellState::kWriting && closed()) {
-        // A sender that had claimed the cell before Close has been seen by now; a later one takes its claim back.
+        // A sender that had claimed the cell before Close has been seen by now; a later one takes its claim back. An owner
+        // claims nothing.
+        if (!ChannelOwners::IsNobodys(header.senders.owner.load(kTotal))) {
+          status = TakeBack(caller, header.senders, patience);
+          if (!status.ok()) {
+            step = Step::kFailed;
+            break;
+          }
+          AnnounceRobust(*caller.robust_list, header.senders.bell, RobustKind::kPlain);
+        }
         if (cell.state.load(kTotal) != word) continue;
         status = ClosedError();
         step = Step::kFailed;
       }
       break;
     }
+    // As in SendBesideOthers.
+    if (!LetsIn(caller, header.receivers)) {
+      status = TakeBack(caller, header.receivers, patience);
+      if (!status.ok()) {
+        step = Step::kFailed;
+        break;
+      }
+      AnnounceRobust(*caller.robust_list, header.senders.bell, RobustKind::kPlain);
+      continue;
+    }
     const char* const payload = segment_.PayloadOf(cell);
-    const size_t bytes =
-        geometry.byte_strings ? cell.first.load(std::memory_order_relaxed) : geometry.max_message_bytes;
-    if (bytes > geometry.max_message_bytes) {
+    const size_t bytes = BytesIn(cell);
+    if (bytes > segment_.geometry.max_message_bytes) {
       if (cell.state.load(kTotal) != word) continue;  // it was another message's
       status = Damaged("a message's length");
       step = Step::kFailed;
@@ -414,12 +570,12 @@ ChannelCore::Step ChannelCore::ReceiveOnce(const Caller& caller, Target target, 
       if (!cell.state.compare_exchange_strong(word, empty, kTotal)) continue;
       if (target.bytes != nullptr) target.bytes->assign(buffer, bytes);
     } else {
-      // As in SendOnce.
+      // As in SendBesideOthers.
       segment_.participants[caller.slot].position.store(position, std::memory_order_relaxed);
       const uint64_t claimed = PackCell(CellState::kReading, turn, caller.slot);
       if (!cell.state.compare_exchange_strong(word, claimed, kTotal)) continue;
     }
-    // As in SendOnce.
+    // As in SendBesideOthers.
     header.receivers.hint.store(position + 1, std::memory_order_release);
     if (bytes > kMaxUnclaimedBytes) {
       if (target.bytes != nullptr) {
@@ -433,42 +589,53 @@ ChannelCore::Step ChannelCore::ReceiveOnce(const Caller& caller, Target target, 
         step = Step::kFailed;
       }
     }
-    Ring(header.senders.bell);
+    if (Ring(header.senders.bell)) caller.receives.habit.Rang(position);
     break;
   }
   os::RetractRobust(*caller.robust_list);
+  if (step == Step::kDone) ConsiderOwning(caller, header.receivers, caller.receives, position);
   return step;
 }
 
+absl::Status ChannelCore::TooLong(std::string_view message) const {
+  return absl::InvalidArgumentError(absl::StrCat("a message of ", message.size(),
+                                                 " bytes; the limit of the channel is ",
+                                                 segment_.geometry.max_message_bytes));
+}
+
 absl::Status ChannelCore::TrySend(std::string_view message) {
-  if (message.size() > segment_.geometry.max_message_bytes) {
-    return absl::InvalidArgumentError(absl::StrCat("a message of ", message.size(),
-                                                   " bytes; the limit of the channel is ",
-                                                   segment_.geometry.max_message_bytes));
-  }
+  if (message.size() > segment_.geometry.max_message_bytes) return TooLong(message);
   absl::Status status;
   const Caller* const caller = FindCaller(!is_pair_, status);
-  if (caller == nullptr) return status;
+  if (caller == nullptr || SendAlone(*caller, message)) return status;
   Obstacle obstacle;
-  if (SendOnce(*caller, message, obstacle, status) != Step::kBlocked) return status;
+  if (SendBesideOthers(*caller, message, {.timeout = kTrysPatience}, obstacle, status) != Step::kBlocked) {
+    return TrysStatus(status);
+  }
   return absl::UnavailableError("the channel is full");
 }
 
 absl::Status ChannelCore::Send(std::string_view message, absl::Duration timeout, Interrupt interrupt) {
-  if (message.size() > segment_.geometry.max_message_bytes) {
-    return absl::InvalidArgumentError(absl::StrCat("a message of ", message.size(),
-                                                   " bytes; the limit of the channel is ",
-                                                   segment_.geometry.max_message_bytes));
-  }
+  if (message.size() > segment_.geometry.max_message_bytes) return TooLong(message);
   if (interrupt.fired()) return absl::CancelledError("interrupted");
   absl::Status status;
   const Caller* const caller = FindCaller(!is_pair_, status);
-  if (caller == nullptr) return status;
+  if (caller == nullptr || SendAlone(*caller, message)) return status;
+  return SendBesideOthers(*caller, message, timeout, interrupt);
+}
+
+absl::Status ChannelCore::SendBesideOthers(const Caller& caller, std::string_view message,
+                                           absl::Duration timeout, const Interrupt& interrupt) {
+  absl::Status status;
   Obstacle obstacle;
-  if (SendOnce(*caller, message, obstacle, status) != Step::kBlocked) return status;
-  status = Block(
-      *caller, segment_.header->senders, timeout, interrupt,
-      [&](Obstacle& obstacle, absl::Status& status) { return SendOnce(*caller, message, obstacle, status); });
+  const Patience patience = {.timeout = timeout, .interrupt = interrupt};
+  if (SendBesideOthers(caller, message, patience, obstacle, status) != Step::kBlocked) return status;
+  status = Block(caller, segment_.header->senders, timeout, interrupt,
+                 [&](const os::Deadline& deadline, Obstacle& obstacle, absl::Status& status) {
+                   if (SendAlone(caller, message)) return Step::kDone;
+                   const Patience patience = {.deadline = &deadline, .interrupt = interrupt};
+                   return SendBesideOthers(caller, message, patience, obstacle, status);
+                 });
   if (absl::IsDeadlineExceeded(status)) return absl::DeadlineExceededError("the channel stayed full");
   return status;
 }
@@ -476,9 +643,11 @@ absl::Status ChannelCore::Send(std::string_view message, absl::Duration timeout,
 absl::Status ChannelCore::TryReceive(Target target) {
   absl::Status status;
   const Caller* const caller = FindCaller(receivers_claim_, status);
-  if (caller == nullptr) return status;
+  if (caller == nullptr || ReceiveAlone(*caller, target)) return status;
   Obstacle obstacle;
-  if (ReceiveOnce(*caller, target, obstacle, status) != Step::kBlocked) return status;
+  if (ReceiveBesideOthers(*caller, target, {.timeout = kTrysPatience}, obstacle, status) != Step::kBlocked) {
+    return TrysStatus(status);
+  }
   if (absl::Status drained = DrainPollFd(); !drained.ok()) return drained;
   return absl::UnavailableError("the channel is empty");
 }
@@ -487,24 +656,40 @@ absl::Status ChannelCore::Receive(Target target, absl::Duration timeout, Interru
   if (interrupt.fired()) return absl::CancelledError("interrupted");
   absl::Status status;
   const Caller* const caller = FindCaller(receivers_claim_, status);
-  if (caller == nullptr) return status;
+  if (caller == nullptr || ReceiveAlone(*caller, target)) return status;
+  return ReceiveBesideOthers(*caller, target, timeout, interrupt);
+}
+
+absl::Status ChannelCore::ReceiveBesideOthers(const Caller& caller, Target target, absl::Duration timeout,
+                                              const Interrupt& interrupt) {
+  absl::Status status;
   Obstacle obstacle;
-  if (ReceiveOnce(*caller, target, obstacle, status) != Step::kBlocked) return status;
-  status = Block(*caller, segment_.header->receivers, timeout, interrupt,
-                 [&](Obstacle& obstacle, absl::Status& status) {
-                   return ReceiveOnce(*caller, target, obstacle, status);
+  const Patience patience = {.timeout = timeout, .interrupt = interrupt};
+  if (ReceiveBesideOthers(caller, target, patience, obstacle, status) != Step::kBlocked) return status;
+  status = Block(caller, segment_.header->receivers, timeout, interrupt,
+                 [&](const os::Deadline& deadline, Obstacle& obstacle, absl::Status& status) {
+                   if (ReceiveAlone(caller, target)) return Step::kDone;
+                   const Patience patience = {.deadline = &deadline, .interrupt = interrupt};
+                   return ReceiveBesideOthers(caller, target, patience, obstacle, status);
                  });
   if (!absl::IsDeadlineExceeded(status)) return status;
   if (absl::Status drained = DrainPollFd(); !drained.ok()) return drained;
   return absl::DeadlineExceededError("no message has come");
 }
 
-bool ChannelCore::Spin(const Caller& caller, const os::Deadline& deadline, Attempt attempt,
-                       absl::Status& status) {
+bool ChannelCore::Spin(const Caller& caller, const ChannelSide& side, const os::Deadline& deadline,
+                       Attempt attempt, absl::Status& status) {
   if (!caller.habit.is_hot() && os::CountProcessors() == 1) {
     caller.habit.FoundNothing();
     return false;
   }
+  const bool sends = &side == &segment_.header->senders;
+  const uint64_t position = side.hint.load(std::memory_order_relaxed);
+  const uint64_t wanted = std::min((sends ? caller.sends : caller.receives).batch.Wait(position),
+                                   segment_.geometry.capacity / 4 + 1);
+  const uint64_t last = position + wanted - 1;
+  const std::atomic<uint64_t>& last_word = segment_.At(last).state;
+  const uint64_t last_ready = PackCell(sends ? CellState::kEmpty : CellState::kFull, segment_.TurnOf(last));
   const absl::Duration start = os::MonotonicNow();
   const absl::Duration end = std::min(start + os::SpinHabit::kLongest, deadline.at());
   // Looking all the time would take the cell from the one who is about to change it, and a side that is ahead by some
@@ -513,8 +698,10 @@ bool ChannelCore::Spin(const Caller& caller, const os::Deadline& deadline, Attem
   for (int pause = kMinPause; now < end; pause = std::min(2 * pause, kMaxPause)) {
     for (int i = 0; i < pause; ++i) os::Relax();
     now = os::MonotonicNow();
+    // Relaxed: the attempt looks for itself.
+    if (last_word.load(std::memory_order_relaxed) != last_ready && now - start < kBatchPatience) continue;
     Obstacle obstacle;
-    if (attempt(obstacle, status) == Step::kBlocked) continue;
+    if (attempt(deadline, obstacle, status) == Step::kBlocked) continue;
     caller.habit.Found(now - start);
     return true;
   }
@@ -527,7 +714,7 @@ absl::Status ChannelCore::Block(const Caller& caller, ChannelSide& side, absl::D
   if (timeout <= absl::ZeroDuration()) return absl::DeadlineExceededError("");
   const os::Deadline deadline = os::Deadline::After(timeout);
   absl::Status spun;
-  if (caller.habit.WantsToSpin() && Spin(caller, deadline, attempt, spun)) return spun;
+  if (caller.habit.WantsToSpin() && Spin(caller, side, deadline, attempt, spun)) return spun;
   absl::Status status = os::EnterTurnstile(side.turnstile, deadline, interrupt);
   if (!status.ok()) return status;
   status = BlockInside(caller, side, deadline, interrupt, attempt);
@@ -540,12 +727,20 @@ absl::Status ChannelCore::Block(const Caller& caller, ChannelSide& side, absl::D
 absl::Status ChannelCore::BlockInside(const Caller& caller, ChannelSide& side, const os::Deadline& deadline,
                                       const Interrupt& interrupt, Attempt attempt) {
   ChannelHeader& header = *segment_.header;
+  const bool sends = &side == &header.senders;
+  ChannelSide& other = sends ? header.receivers : header.senders;
   while (true) {
     const bool was_closed = closed();
     side.bell.word.store(ChannelSide::kAsleep, kTotal);
     Obstacle obstacle;
     absl::Status status;
-    if (attempt(obstacle, status) != Step::kBlocked) {
+    // An owner looks for the bell without a fence, and names another word to the kernel. Its death wakes this thread, too.
+    const uint64_t owner = other.owner.load(kTotal);
+    const bool is_owned = owners_.IsSomebodyElses(owner, caller.slot);
+    if (is_owned) {
+      if (status = os::BarrierForAll(); !status.ok()) return status;
+    }
+    if (attempt(deadline, obstacle, status) != Step::kBlocked) {
       // The one that closed it may have died, and the kernel has woken this thread alone.
       if (closed()) os::FutexWake(header.closed.word, os::FutexScope::kShared, 2);
       return status;
@@ -557,8 +752,8 @@ absl::Status ChannelCore::BlockInside(const Caller& caller, ChannelSide& side, c
     if (!was_closed) waits.Add(header.closed.word, 0, os::FutexScope::kShared);
     const auto* const low_half = reinterpret_cast<const std::atomic<uint32_t>*>(&obstacle.cell->state);
     waits.Add(*low_half, static_cast<uint32_t>(obstacle.word), os::FutexScope::kShared);
-    const bool sends = &side == &header.senders;
     if (obstacle.has_owner && !participants_.Watch(CellOwnerOf(obstacle.word), sends, waits)) continue;
+    if (is_owned && !participants_.Watch(ChannelOwners::SlotOf(owner), sends, waits)) continue;
     if (interrupt.word != nullptr) waits.Add(*interrupt.word, interrupt.expected, os::FutexScope::kPrivate);
     // If this thread is the one that the kernel wakes for a dead closer, and dies as well, the other side's is next. The next
     // attempt, or the turnstile, announces something else.

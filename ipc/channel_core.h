@@ -12,9 +12,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "ko/ipc/batch_habit.h"
 #include "ko/ipc/channel_options.h"
+#include "ko/ipc/channel_owners.h"
 #include "ko/ipc/channel_participants.h"
 #include "ko/ipc/channel_segment.h"
+#include "ko/ipc/ownership_habit.h"
 #include "ko/os/deadline.h"
 #include "ko/os/event_fd.h"
 #include "ko/os/interrupt.h"
@@ -70,6 +73,11 @@ class ChannelCore {
   const ChannelSegment& segment() const { return segment_; }
 
  private:
+  struct CallersSide {
+    OwnershipHabit habit;
+    BatchHabit batch;
+    uint64_t alone = ChannelOwners::kNever;  // the owner word while the side is this thread's alone
+  };
   // What a thread needs for each operation, found once.
   struct Caller {
     uint64_t process_mark;
@@ -79,6 +87,7 @@ class ChannelCore {
     uint32_t life_word;
     uint32_t slot;
     mutable os::SpinHabit habit;
+    mutable CallersSide sends, receives;
   };
   // The state word that a side cannot pass, as it was found.
   struct Obstacle {
@@ -86,12 +95,20 @@ class ChannelCore {
     uint64_t word = 0;
     bool has_owner = false;
   };
+  // For how long a step may wait for another thread's that owns its side.
+  struct Patience {
+    absl::Duration timeout =
+        absl::ZeroDuration();  // from when it begins to wait; without meaning beside a deadline
+    const os::Deadline* deadline = nullptr;
+    Interrupt interrupt = {};
+  };
   enum class Step {
     kDone,
     kBlocked,  // by the obstacle
     kFailed,   // for good; with a status
   };
-  using Attempt = absl::FunctionRef<Step(Obstacle& obstacle, absl::Status& status)>;
+  using Attempt =
+      absl::FunctionRef<Step(const os::Deadline& deadline, Obstacle& obstacle, absl::Status& status)>;
 
   ChannelCore(os::SharedMapping mapping, const ChannelGeometry& geometry, os::EventFd poll_fd, bool pollable);
 
@@ -99,9 +116,29 @@ class ChannelCore {
   const Caller* FindCaller(bool needs_slot, absl::Status& status);
   const Caller* FindCallerSlowly(Caller& cached, bool needs_slot, absl::Status& status);
 
-  Step SendOnce(const Caller& caller, std::string_view message, Obstacle& obstacle, absl::Status& status);
+  // As the owner of the side. False where the thread is not, or where there is anything else to do first.
+  bool SendAlone(const Caller& caller, std::string_view message);
+  bool ReceiveAlone(const Caller& caller, Target target);
+  // By compare-exchange.
+  absl::Status SendBesideOthers(const Caller& caller, std::string_view message, absl::Duration timeout,
+                                const Interrupt& interrupt);
+  Step SendBesideOthers(const Caller& caller, std::string_view message, const Patience& patience,
+                        Obstacle& obstacle, absl::Status& status);
   Step SendClaimed(const Caller& caller, std::string_view message, uint64_t position, absl::Status& status);
-  Step ReceiveOnce(const Caller& caller, Target target, Obstacle& obstacle, absl::Status& status);
+  absl::Status ReceiveBesideOthers(const Caller& caller, Target target, absl::Duration timeout,
+                                   const Interrupt& interrupt);
+  Step ReceiveBesideOthers(const Caller& caller, Target target, const Patience& patience, Obstacle& obstacle,
+                           absl::Status& status);
+
+  absl::Status TooLong(std::string_view message) const;
+  void FillCell(ChannelCell& cell, std::string_view message) const;
+  size_t BytesIn(const ChannelCell& cell) const;  // as the cell says
+
+  void RingAsOwner(ChannelSide& side, ChannelSide& other, CallersSide& own, uint64_t position);
+  bool LetsIn(const Caller& caller, const ChannelSide& side) const;
+  absl::Status TakeBack(const Caller& caller, ChannelSide& side, const Patience& patience) const;
+  // After a step by compare-exchange.
+  void ConsiderOwning(const Caller& caller, ChannelSide& side, CallersSide& own, uint64_t position);
 
   // One step from a position at which the side cannot go on: to a later one, or nowhere. The call began at `start`.
   enum class Scan { kAgain, kBlocked, kFailed };
@@ -114,7 +151,8 @@ class ChannelCore {
   Scan PassOwned(ChannelCell& cell, uint64_t word, Obstacle& obstacle, absl::Status& status);
 
   // True, with a status, where it is done.
-  bool Spin(const Caller& caller, const os::Deadline& deadline, Attempt attempt, absl::Status& status);
+  bool Spin(const Caller& caller, const ChannelSide& side, const os::Deadline& deadline, Attempt attempt,
+            absl::Status& status);
   absl::Status Block(const Caller& caller, ChannelSide& side, absl::Duration timeout,
                      const Interrupt& interrupt, Attempt attempt);
   absl::Status BlockInside(const Caller& caller, ChannelSide& side, const os::Deadline& deadline,
@@ -129,6 +167,7 @@ class ChannelCore {
   const std::shared_ptr<const os::SharedMapping> mapping_;  // each participating thread keeps it mapped, too
   const ChannelSegment segment_;
   const ChannelParticipants participants_;
+  const ChannelOwners owners_;
   const os::EventFd poll_fd_;
   const bool pollable_;
   const bool is_pair_;          // a message is published together with the state word

@@ -107,16 +107,14 @@ class ChannelKillTest : public testing::LeakCheckedTest {
     }
   }
 
-  void Run(Channel<Message>& channel, Ledger& ledger) {
-    constexpr int kSenders = 3;
-    constexpr int kReceivers = 3;
+  void Run(Channel<Message>& channel, Ledger& ledger, int senders, int receivers) {
     const int kills = Rounds(400);
     std::minstd_rand random(20240722);
     const auto start = [&](int index) {
-      return TestChild([&] { return index < kSenders ? Send(channel, ledger) : Receive(channel, ledger); });
+      return TestChild([&] { return index < senders ? Send(channel, ledger) : Receive(channel, ledger); });
     };
     std::vector<TestChild> children;
-    for (int i = 0; i < kSenders + kReceivers; ++i) children.push_back(start(i));
+    for (int i = 0; i < senders + receivers; ++i) children.push_back(start(i));
     uint64_t killed_receivers = 0;
     for (int i = 0; i < kills; ++i) {
       for (volatile unsigned spin = random() % 40'000; spin > 0; spin = spin - 1) {
@@ -129,7 +127,7 @@ class ChannelKillTest : public testing::LeakCheckedTest {
       for (size_t victim : victims) children[victim].Kill();
       for (size_t victim : victims) {
         ASSERT_EQ(children[victim].Wait(), -SIGKILL);
-        if (victim >= kSenders) ++killed_receivers;
+        if (static_cast<int>(victim) >= senders) ++killed_receivers;
         children[victim] = start(static_cast<int>(victim));
       }
     }
@@ -152,14 +150,21 @@ class ChannelKillTest : public testing::LeakCheckedTest {
 using Messages = ::testing::Types<uint64_t, std::string>;
 TYPED_TEST_SUITE(ChannelKillTest, Messages);
 
+struct Crowd {
+  size_t capacity;
+  int senders, receivers;
+};
+
 TYPED_TEST(ChannelKillTest, EveryMessageIsAccountedFor) {
-  for (size_t capacity : {1, 16}) {
+  // One of a kind owns its side for as long as it lives.
+  for (const auto& [capacity, senders, receivers] :
+       {Crowd{1, 3, 3}, Crowd{16, 3, 3}, Crowd{64, 1, 1}, Crowd{64, 2, 1}, Crowd{64, 1, 2}}) {
     absl::StatusOr<os::SharedMapping> memory = os::SharedMapping::Create(sizeof(Ledger));
     ASSERT_THAT(memory, IsOk());
     absl::StatusOr<Channel<TypeParam>> channel =
         Channel<TypeParam>::Create({.capacity = capacity, .max_message_bytes = 1024, .max_participants = 16});
     ASSERT_THAT(channel, IsOk());
-    this->Run(*channel, *static_cast<Ledger*>(memory->data()));
+    this->Run(*channel, *static_cast<Ledger*>(memory->data()), senders, receivers);
     if (this->HasFatalFailure()) return;
   }
 }

@@ -15,7 +15,7 @@ constexpr size_t kMaxCellsBytes = size_t{1} << 44;
 constexpr int kMaxParticipants = 1 << 19;
 
 static_assert(static_cast<uint32_t>(kMaxParticipants) < kNobody);
-static_assert(sizeof(ChannelParticipant) == 192);
+static_assert(sizeof(ChannelParticipant) == 320);
 static_assert(sizeof(ChannelCell) == 16);
 static_assert(std::atomic<uint64_t>::is_always_lock_free && std::atomic<uint32_t>::is_always_lock_free);
 static_assert(std::endian::native == std::endian::little, "sleepers watch the low half of a state word");

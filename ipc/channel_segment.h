@@ -21,6 +21,7 @@ struct ChannelSide {
   os::RobustFutex turnstile;  // in front of which the others of this side sleep
   // No position before this one is free (of senders), or holds a message (of receivers). May be too low at any time.
   alignas(128) std::atomic<uint64_t> hint;
+  std::atomic<uint64_t> owner;  // see ChannelOwners
 
   // Of the bell. No thread's id stands there, so the kernel wakes the sleeper for a thread that dies having announced it.
   static constexpr uint32_t kAsleep = FUTEX_WAITERS;
@@ -35,7 +36,7 @@ enum class PollState : uint32_t {
 
 struct ChannelHeader {
   static constexpr uint64_t kMagic = 0x6368616e2d6b6f31;
-  static constexpr uint32_t kVersion = 2;
+  static constexpr uint32_t kVersion = 3;
 
   std::atomic<uint64_t> magic;
   std::atomic<uint32_t> version;
@@ -60,6 +61,9 @@ struct ChannelParticipant {
   // that a death wakes both: either of them may die as it wakes up.
   os::RobustFutex life;
   os::RobustFutex life_for_senders;
+  // They name the thread while it takes a step as the owner of the senders' side, of the receivers' side.
+  os::RobustFutex sends;
+  os::RobustFutex receives;
   std::atomic<uint64_t> position;  // which it was about to claim last
   uint64_t unused[7];
 };

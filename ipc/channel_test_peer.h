@@ -29,12 +29,19 @@ class ChannelTestPeer {
     return full;
   }
 
-  // The calling process's thread, which has one slot, brings the cell of `position` to a state in which it owns it.
-  static void Claim(const ChannelBase& channel, CellState state, uint64_t position) {
+  // Of the calling process's thread, which has one.
+  static uint32_t OwnSlot(const ChannelBase& channel) {
     const ChannelSegment& segment = Segment(channel);
     const auto id = static_cast<uint32_t>(::getpid());
     uint32_t slot = 0;
     while ((segment.participants[slot].life.word.load() & FUTEX_TID_MASK) != id) ++slot;
+    return slot;
+  }
+
+  // The calling process's thread, which has one slot, brings the cell of `position` to a state in which it owns it.
+  static void Claim(const ChannelBase& channel, CellState state, uint64_t position) {
+    const ChannelSegment& segment = Segment(channel);
+    const uint32_t slot = OwnSlot(channel);
     segment.participants[slot].position = position;
     segment.At(position).state = PackCell(state, segment.TurnOf(position), slot);
   }

@@ -96,6 +96,10 @@ const Model kModels[] = {
      true,
      true},
     {"TrustingJobQueue", "models/job_queue.pml", {"-DTRUSTING", "-DPUBLISHERS=2", "-DJOBS=1"}, false, true},
+    {"ChannelOwner", "models/channel_owner.pml", {}, true, /*ends_asleep=*/true, /*is_large=*/true},
+    {"ChannelOwnerWithoutBarriers", "models/channel_owner.pml", {"-DNO_BARRIER"}, false, true},
+    {"ChannelOwnerWithoutItsFirstStep", "models/channel_owner.pml", {"-DNO_STEP"}, false, true},
+    {"ChannelOwnerWhoseLifeIsNotWatched", "models/channel_owner.pml", {"-DNO_WATCH"}, false, true},
     {"ChannelOfOneLife", "models/channel.pml", {"-DONE_LIFE"}, false, true, true},
 };
 
