@@ -575,6 +575,7 @@ ChannelCore::Step ChannelCore::ReceiveBesideOthers(const Caller& caller, Target 
       const uint64_t claimed = PackCell(CellState::kReading, turn, caller.slot);
       if (!cell.state.compare_exchange_strong(word, claimed, kTotal)) continue;
     }
+    step = Step::kDone;  // whatever was found before
     // As in SendBesideOthers.
     header.receivers.hint.store(position + 1, std::memory_order_release);
     if (bytes > kMaxUnclaimedBytes) {
