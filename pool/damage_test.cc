@@ -37,6 +37,7 @@ using testing::IsOkAndHolds;
 // What is written over a task's place in the shared memory.
 struct Damage {
   uint64_t marker;  // of this item alone
+  uint8_t near_result_bytes;
   uint64_t result_bytes;
   uint32_t result_is_large;
   uint32_t items_started;
@@ -45,8 +46,15 @@ struct Damage {
   int32_t signal;  // 0: the worker lives on
 };
 
+constexpr uint8_t kElsewhere = pool::TaskSlot::kResultsElsewhere;
+
+struct Place {
+  pool::TaskSlot* task = nullptr;
+  pool::WorkerSlot* worker = nullptr;  // the first one
+};
+
 // The task with an item of this marker, somewhere in what this process shares.
-pool::TaskSlot* FindTask(uint64_t marker) {
+Place FindTask(uint64_t marker) {
   const std::string_view pattern(reinterpret_cast<char*>(&marker), sizeof marker);
   std::ifstream maps("/proc/self/maps");
   for (std::string line; std::getline(maps, line);) {
@@ -60,18 +68,21 @@ pool::TaskSlot* FindTask(uint64_t marker) {
     uintptr_t slot = begin + at - offsetof(pool::TaskSlot, arguments);
     while (slot % alignof(pool::TaskSlot) != 0)
       slot -= sizeof(Damage);  // one task's items follow one another
-    return reinterpret_cast<pool::TaskSlot*>(slot);
+    return {reinterpret_cast<pool::TaskSlot*>(slot),
+            reinterpret_cast<pool::WorkerSlot*>(begin + sizeof(pool::PoolHeader))};
   }
-  return nullptr;
+  return {};
 }
 
 int DoDamage(Damage damage) {
-  pool::TaskSlot* const slot = FindTask(damage.marker);
+  const auto [slot, worker] = FindTask(damage.marker);
   if (slot == nullptr) return 1;
+  slot->near_result_bytes = damage.near_result_bytes;
   slot->result_bytes = damage.result_bytes;
   slot->result_is_large = damage.result_is_large;
-  slot->items_started = damage.items_started;
+  worker->items_started = damage.items_started;
   const pool::ItemHeader header = damage.item_bytes << 8 | (damage.item_code & 0xff);
+  std::memcpy(slot->near_results, &header, sizeof header);
   std::memcpy(slot->results, &header, sizeof header);
   if (damage.signal != 0) std::raise(damage.signal);
   return 0;
@@ -86,7 +97,8 @@ uint64_t NewMarker() {
 class DamageTest : public testing::LeakCheckedTest {};
 
 constexpr uint64_t kMost = std::numeric_limits<uint64_t>::max();
-constexpr std::array<uint64_t, 10> kSizes = {0, 1, 7, 8, 9, 208, 216, 217, uint64_t{1} << 63, kMost};
+constexpr std::array<uint64_t, 10> kSizes = {0, 1, 7, 8, 9, 224, 232, 233, uint64_t{1} << 63, kMost};
+constexpr std::array<uint8_t, 6> kNearSizes = {0, 7, 8, 16, 17, kElsewhere};
 
 PoolOptions OneWorker() { return {.workers = 1, .capacity = 4, .max_message_bytes = 4096}; }
 
@@ -96,9 +108,21 @@ TEST_F(DamageTest, ATaskWhoseResultWasOverwrittenFailsAlone) {
   for (const uint64_t result_bytes : kSizes) {
     for (const uint64_t item_bytes : kSizes) {
       for (const uint32_t large : {0, 1}) {
-        const Damage damage = {NewMarker(), result_bytes, large, 1, item_bytes, 0, SIGKILL};
+        const Damage damage = {NewMarker(), kElsewhere, result_bytes, large, 1, item_bytes, 0, SIGKILL};
         EXPECT_FALSE(pool->Submit<&DoDamage>(damage).Get().ok()) << result_bytes << " " << item_bytes;
       }
+    }
+  }
+  EXPECT_THAT((pool->Submit<&Add>(1, 2).Get()), IsOkAndHolds(3));
+}
+
+TEST_F(DamageTest, ATaskWhoseNearResultWasOverwrittenFailsAlone) {
+  absl::StatusOr<ProcessPool> pool = ProcessPool::Create(OneWorker());
+  ASSERT_THAT(pool, IsOk());
+  for (const uint8_t near : kNearSizes) {
+    for (const uint64_t item_bytes : kSizes) {
+      const Damage damage = {NewMarker(), near, 0, 0, 1, item_bytes, 0, SIGKILL};
+      EXPECT_FALSE(pool->Submit<&DoDamage>(damage).Get().ok()) << int{near} << " " << item_bytes;
     }
   }
   EXPECT_THAT((pool->Submit<&Add>(1, 2).Get()), IsOkAndHolds(3));
@@ -107,7 +131,7 @@ TEST_F(DamageTest, ATaskWhoseResultWasOverwrittenFailsAlone) {
 TEST_F(DamageTest, WhatAWorkerOverwritesBeforeItWritesItsResultDoesNoHarm) {
   absl::StatusOr<ProcessPool> pool = ProcessPool::Create(OneWorker());
   ASSERT_THAT(pool, IsOk());
-  const Damage damage = {NewMarker(), kMost, 0, 7, kMost, 99, 0};
+  const Damage damage = {NewMarker(), kElsewhere, kMost, 0, 7, kMost, 99, 0};
   EXPECT_THAT(pool->Submit<&DoDamage>(damage).Get(), IsOkAndHolds(0));
 }
 
@@ -122,6 +146,7 @@ TEST_F(DamageTest, ArbitraryDamageInChunksLeavesThePoolUsable) {
     std::vector<Damage> damages(3);
     for (Damage& damage : damages) {
       damage = {NewMarker(),
+                kNearSizes[random() % kNearSizes.size()],
                 size(),
                 static_cast<uint32_t>(random() % 3),
                 static_cast<uint32_t>(random() % 5),

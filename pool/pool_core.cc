@@ -181,14 +181,14 @@ absl::Status PoolCore::Submit(const Request& request, const TaskOptions& options
   TaskSlot& slot = segment_->task(*acquired);
   const auto set = [](auto& field, auto value) { field.store(value, std::memory_order_relaxed); };
   set(slot.items, request.items);
-  set(slot.timed, request.timed ? 1u : 0u);
+  set(slot.timed, uint8_t{request.timed});
   set(slot.function, reinterpret_cast<uintptr_t>(request.function));
   set(slot.argument_bytes, request.argument_bytes);
-  set(slot.time_limit_ns,
-      options.time_limit == absl::InfiniteDuration() ? 0 : absl::ToInt64Nanoseconds(options.time_limit));
-  set(slot.overdue_at_ns, 0);
+  const bool limited = options.time_limit != absl::InfiniteDuration();
+  set(slot.limited, uint8_t{limited});
+  if (limited) set(slot.time_limit_ns, absl::ToInt64Nanoseconds(options.time_limit));
   set(slot.retries_left, static_cast<uint32_t>(options.retries));
-  set(slot.items_started, 0u);
+  set(slot.end, static_cast<uint8_t>(TaskEnd::kNone));
   // What is packed may throw.
   absl::Cleanup give_back = [&] {
     absl::MutexLock lock(&mutex_);
@@ -299,7 +299,8 @@ void PoolCore::Free(uint32_t slot) {
   // It stands in the queue still, where a worker has to step over it first.
   if (state.listed()) return;
   segment_->ReleaseLargeArguments(slot, shared.argument_bytes.load(std::memory_order_relaxed));
-  if (shared.result_is_large.load(std::memory_order_relaxed) != 0) {
+  if (shared.near_result_bytes.load(std::memory_order_relaxed) == TaskSlot::kResultsElsewhere &&
+      shared.result_is_large.load(std::memory_order_relaxed) != 0) {
     const uint64_t bytes = shared.result_bytes.load(std::memory_order_relaxed);
     segment_->ReleaseLargeResults(slot, std::min<uint64_t>(bytes, segment_->LargeResults(slot).size()));
   }
@@ -314,15 +315,19 @@ TaskOutcome PoolCore::OutcomeOf(uint32_t slot) const {
   const TaskSlot& shared = segment_->task(slot);
   TaskOutcome outcome;
   outcome.items_started = shared.items_started.load(std::memory_order_relaxed);
-  const uint64_t bytes = outcome.items_started == 0 ? 0 : shared.result_bytes.load(std::memory_order_acquire);
-  if (shared.result_is_large.load(std::memory_order_relaxed) != 0) {
+  const uint64_t bytes = outcome.items_started == 0 ? 0 : shared.ResultBytes();
+  if (shared.near_result_bytes.load(std::memory_order_relaxed) != TaskSlot::kResultsElsewhere) {
+    outcome.results = {shared.near_results,
+                       static_cast<size_t>(std::min<uint64_t>(bytes, sizeof(shared.near_results)))};
+  } else if (shared.result_is_large.load(std::memory_order_relaxed) != 0) {
     const absl::Span<char> large = segment_->LargeResults(slot);
     outcome.results = {large.data(), static_cast<size_t>(std::min<uint64_t>(bytes, large.size()))};
   } else {
     outcome.results = {shared.results,
                        static_cast<size_t>(std::min<uint64_t>(bytes, sizeof(shared.results)))};
   }
-  outcome.run_time = absl::Nanoseconds(shared.run_ns.load(std::memory_order_relaxed));
+  if (shared.timed.load(std::memory_order_relaxed) != 0)
+    outcome.run_time = absl::Nanoseconds(shared.run_ns.load(std::memory_order_relaxed));
   const auto end = static_cast<TaskEnd>(shared.end.load(std::memory_order_relaxed));
   if (end != TaskEnd::kNone || outcome.results.empty()) {
     outcome.end = ToStatus(end, shared.end_value.load(std::memory_order_relaxed));
@@ -437,6 +442,7 @@ void PoolCore::Cancel(PendingTask& task) {
   for (TaskState state(seen);; state = TaskState(seen)) {
     if (state.phase() == TaskPhase::kQueued) {
       if (!slot.state.compare_exchange_weak(seen, state.With(TaskPhase::kDone).word())) continue;
+      slot.items_started.store(0, std::memory_order_relaxed);
       Store(index, absl::CancelledError("the task was cancelled before it started"));
       Free(index);
       if (state.awaited()) WakeAwaiting(slot);
@@ -482,11 +488,18 @@ void PoolCore::Fail() {
   os::FutexWake(segment_->header().supervisor.word, os::FutexScope::kShared, INT_MAX);
 }
 
+uint32_t PoolCore::ItemsStarted(TaskState undone) const {
+  if (!undone.HasWorker() || undone.worker() >= segment_->geometry().workers) return 0;
+  return segment_->worker(undone.worker()).items_started.load(std::memory_order_acquire);
+}
+
 void PoolCore::EndAll(const absl::Status& why) {
   failure_ = why;
   for (uint32_t slot = 0; slot < owners_.size(); ++slot) {
     if (owners_[slot].kind != Owner::Kind::kTask) continue;
     TaskState state = StateOf(slot);
+    if (state.phase() != TaskPhase::kDone)
+      segment_->task(slot).items_started.store(ItemsStarted(state), std::memory_order_relaxed);
     Store(slot, state.phase() == TaskPhase::kDone ? absl::OkStatus() : why);
     if (state.phase() == TaskPhase::kDone) continue;
     segment_->task(slot).state.store(state.With(TaskPhase::kDone).word());

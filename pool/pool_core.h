@@ -117,6 +117,8 @@ class PoolCore {
   void Store(uint32_t slot, absl::Status end) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Free(uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   TaskOutcome OutcomeOf(uint32_t slot) const;
+  // Of a task in this state that will not be done.
+  uint32_t ItemsStarted(TaskState undone) const;
   bool HasUnfinished() ABSL_LOCKS_EXCLUDED(mutex_);
   TaskState StateOf(uint32_t slot) const;
 

@@ -28,29 +28,43 @@ enum class TaskEnd : uint32_t {
   kStopped,  // with the whole pool
 };
 
+// A small task needs nothing but the line of its state, which goes to the worker and back.
 struct alignas(64) TaskSlot {
-  static constexpr size_t kInlineArguments = 216;
-  static constexpr size_t kInlineResults = 216;
+  static constexpr size_t kNearResults = 16;
+  static constexpr size_t kInlineArguments = 192;
+  static constexpr size_t kInlineResults = 232;
+  static constexpr uint8_t kResultsElsewhere = 255;
 
-  // What the pool's process writes before it queues the task; it looks at this line while it waits.
-  std::atomic<uint32_t> state;  // TaskState
+  // The first line. What the pool's process writes before it queues the task:
+  std::atomic<uint32_t> state;  // TaskState; the caller looks at it while it waits
   std::atomic<uint32_t> items;  // calls of the function; the arguments of each follow one another
   std::atomic<uint64_t> function;
   std::atomic<uint64_t> argument_bytes;
-  std::atomic<int64_t> time_limit_ns;  // 0: none
-  std::atomic<uint32_t> retries_left;
-  std::atomic<uint32_t> timed;  // whether run_ns is wanted
-  char arguments[kInlineArguments];
+  std::atomic<uint8_t> limited;  // whether there is a time limit
+  std::atomic<uint8_t> timed;    // whether run_ns is wanted
+  std::atomic<uint8_t> end;      // TaskEnd; the supervisor's word
+  // What the worker writes, of no meaning where items_started is 0:
+  std::atomic<uint8_t> near_result_bytes;  // of the items that have ended, or kResultsElsewhere
+  std::atomic<uint32_t> items_started;     // when the task is done; before that its worker knows
+  char near_results[kNearResults];
+  char arguments[kInlineArguments];  // begin in this line
 
-  // What the worker writes, but for the first two of no meaning before it has started an item.
-  alignas(64) std::atomic<int64_t> overdue_at_ns;  // of the item that runs; 0: it has no limit
-  std::atomic<uint32_t> items_started;             // counted before the function is called
-  std::atomic<uint32_t> result_is_large;
-  std::atomic<uint64_t> result_bytes;  // of the items that have ended
-  std::atomic<uint32_t> end;           // TaskEnd
+  // Of the pool's process and the supervisor.
+  std::atomic<int64_t> time_limit_ns;  // where it is limited
+  std::atomic<uint32_t> retries_left;
   std::atomic<int32_t> end_value;
+
+  // What the worker writes where the results are not near. Several items go there, while the caller may look at the state.
+  alignas(64) std::atomic<uint64_t> result_bytes;  // of the items that have ended
+  std::atomic<uint32_t> result_is_large;
   std::atomic<int64_t> run_ns;
   char results[kInlineResults];
+
+  // Where an item has been started. Acquire: pairs with the release of the worker, which may have died in the next one.
+  uint64_t ResultBytes() const {
+    const uint8_t near = near_result_bytes.load(std::memory_order_acquire);
+    return near == kResultsElsewhere ? result_bytes.load(std::memory_order_acquire) : near;
+  }
 };
 static_assert(sizeof(TaskSlot) == 512);
 
@@ -58,6 +72,9 @@ struct alignas(64) WorkerSlot {
   std::atomic<uint32_t> bell;  // a worker sleeps on it
   std::atomic<int32_t> pid;
   std::atomic<uint32_t> was_useful;  // it has taken a task
+  // Of the task that it runs, and 0 before it takes another one.
+  std::atomic<uint32_t> items_started;  // counted before the function is called
+  std::atomic<int64_t> overdue_at_ns;   // of the item that runs; 0: it has no limit
 };
 
 // One bit for each worker.

@@ -37,7 +37,7 @@ constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
 void SetEnd(TaskSlot& slot, TaskEnd end, int value) {
   slot.end_value.store(value, std::memory_order_relaxed);
-  slot.end.store(static_cast<uint32_t>(end), std::memory_order_relaxed);
+  slot.end.store(static_cast<uint8_t>(end), std::memory_order_relaxed);
 }
 
 void SetEnd(TaskSlot& slot, const ExitStatus& status) {
@@ -143,8 +143,11 @@ void PoolSupervisor::Bury(uint32_t index, const ExitStatus& status) {
   queue_.Bury(index);
   segment_->worker(index).pid.store(0, std::memory_order_relaxed);
   for (uint32_t task = 0; task < segment_->geometry().tasks; ++task) BuryTask(task, index, status);
+  WorkerSlot& slot = segment_->worker(index);
+  slot.items_started.store(0, std::memory_order_relaxed);
+  slot.overdue_at_ns.store(0);
   Worker& worker = workers_[index];
-  const bool was_useful = segment_->worker(index).was_useful.exchange(0, std::memory_order_relaxed) != 0;
+  const bool was_useful = slot.was_useful.exchange(0, std::memory_order_relaxed) != 0;
   worker.deaths_in_a_row = was_useful ? 0 : worker.deaths_in_a_row + 1;
   worker.restart_at = os::MonotonicNow();
   if (worker.deaths_in_a_row >= kDeathsInARow) worker.restart_at += kRestartPause;
@@ -155,6 +158,7 @@ void PoolSupervisor::Bury(uint32_t index, const ExitStatus& status) {
 
 void PoolSupervisor::BuryTask(uint32_t task, uint32_t worker, const ExitStatus& status) {
   TaskSlot& slot = segment_->task(task);
+  const uint32_t items_started = segment_->worker(worker).items_started.load(std::memory_order_acquire);
   uint32_t seen = slot.state.load(std::memory_order_acquire);
   if (TaskState(seen).phase() == TaskPhase::kDone && TaskState(seen).awaited()) {
     WakeAwaiting(slot);  // this worker may have died before it did
@@ -171,16 +175,13 @@ void PoolSupervisor::BuryTask(uint32_t task, uint32_t worker, const ExitStatus& 
     } else {
       SetEnd(slot, status);
       const uint32_t retries = slot.retries_left.load(std::memory_order_relaxed);
-      const bool untouched = slot.items_started.load(std::memory_order_relaxed) == 0 &&
-                             ++untouched_in_a_row_ <= kMostUntouchedInARow;
+      const bool untouched = items_started == 0 && ++untouched_in_a_row_ <= kMostUntouchedInARow;
       if (!untouched) untouched_in_a_row_ = 0;
-      again = untouched || (retries > 0 && slot.result_bytes.load(std::memory_order_acquire) == 0);
+      again = untouched || (retries > 0 && slot.ResultBytes() == 0);
       if (again && !untouched) slot.retries_left.store(retries - 1, std::memory_order_relaxed);
     }
-    if (again) {
-      slot.items_started.store(0, std::memory_order_relaxed);
-      slot.overdue_at_ns.store(0, std::memory_order_relaxed);
-    }
+    if (again) SetEnd(slot, TaskEnd::kNone, 0);
+    slot.items_started.store(items_started, std::memory_order_relaxed);
     const TaskState next =
         again ? state.Next().With(TaskPhase::kQueued).Listed() : state.With(TaskPhase::kDone);
     // Releases the end; fails where the pool's process cancels the task meanwhile, or starts to wait for it.
@@ -205,8 +206,11 @@ void PoolSupervisor::EndOverdue() {
     uint32_t seen = slot.state.load();
     if (!TaskState(seen).HasWorker()) continue;
     if (TaskState(seen).phase() == TaskPhase::kRunning) {
-      // The time belongs to the state's number: a worker that goes on to its next item changes both, this first.
-      const int64_t overdue_at = slot.overdue_at_ns.load();
+      // The time belongs to the state's number: a worker that goes on to its next item, or to another task, changes both,
+      // this first.
+      const uint32_t running = TaskState(seen).worker();
+      if (running >= workers_.size()) continue;
+      const int64_t overdue_at = segment_->worker(running).overdue_at_ns.load();
       if (overdue_at == 0) continue;
       if (overdue_at > now) {
         next = std::min(next, overdue_at);

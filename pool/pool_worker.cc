@@ -94,14 +94,16 @@ void PoolWorker::Sleep() {
 uint32_t PoolWorker::RunTask(uint32_t task) {
   segment_->worker(index_).was_useful.store(1, std::memory_order_relaxed);
   TaskSlot& slot = segment_->task(task);
-  TaskRun run(*segment_, task, bell_);
+  TaskRun run(*segment_, task, index_, bell_);
   const bool timed = slot.timed.load(std::memory_order_relaxed) != 0;
+  if (timed) slot.run_ns.store(0, std::memory_order_relaxed);
   const absl::Duration start = timed ? os::MonotonicNow() : absl::ZeroDuration();
   const auto function = reinterpret_cast<TaskFunction>(slot.function.load(std::memory_order_relaxed));
   function(run);
   if (timed) {
     slot.run_ns.store(absl::ToInt64Nanoseconds(os::MonotonicNow() - start), std::memory_order_relaxed);
   }
+  run.End();
 
   uint32_t seen = slot.state.load(std::memory_order_relaxed);
   TaskState state(seen);
@@ -114,6 +116,7 @@ uint32_t PoolWorker::RunTask(uint32_t task) {
     // Releases the results; and see SignalRoom.
   } while (!slot.state.compare_exchange_weak(seen, state.With(TaskPhase::kDone).word()));
   if (state.awaited()) WakeAwaiting(slot);
+  run.Forget();
   return run.items_ended();
 }
 

@@ -2,6 +2,8 @@
 
 #include <atomic>
 
+#include "ko/os/prefetch.h"
+
 namespace ko::pool {
 namespace {
 
@@ -35,15 +37,19 @@ TaskQueue::Pushed TaskQueue::Push(uint32_t task) {
   for (size_t looks = 0; looks < kLooksPerEntry * entries.size(); ++looks) {
     uint32_t turn = header.tail.load(std::memory_order_acquire);
     std::atomic<uint64_t>& entry = entries[turn & (entries.size() - 1)];
+    os::PrefetchToWrite(&entry);
     uint64_t old = entry.load(std::memory_order_acquire);
-    if (header.tail.load(std::memory_order_acquire) != turn) continue;
-    const uint32_t waiting = turn - header.head.load(std::memory_order_acquire);
-    if (IsBehind(waiting)) {
-      // The entry of this turn has been written, and taken, before its pusher could move the tail on.
-      header.tail.compare_exchange_strong(turn, turn + 1);
-      continue;
+    // A mark of this very turn says that the head is here: one way less between processors.
+    if (!IsOf(old, turn) || !IsMark(old)) {
+      if (header.tail.load(std::memory_order_acquire) != turn) continue;
+      const uint32_t waiting = turn - header.head.load(std::memory_order_acquire);
+      if (IsBehind(waiting)) {
+        // The entry of this turn has been written, and taken, before its pusher could move the tail on.
+        header.tail.compare_exchange_strong(turn, turn + 1);
+        continue;
+      }
+      if (waiting > entries.size()) continue;
     }
-    if (waiting > entries.size()) continue;
     const bool taken = IsTask(old, turn);
     // Sequentially consistent: whoever goes to sleep marks that before it looks here; see WakeWorker.
     if (!taken && !entry.compare_exchange_strong(old, Entry(turn, task))) continue;
@@ -68,6 +74,9 @@ std::optional<uint32_t> TaskQueue::Pop(uint32_t worker) {
     bool taken = false;
     if (task < segment_->geometry().tasks) {
       std::atomic<uint32_t>& word = segment_->task(task).state;
+      os::PrefetchToWrite(&word);
+      // The next look, or the next mark, is there.
+      os::PrefetchToWrite(&entries[(turn + 1) & (entries.size() - 1)]);
       // Pairs with the release of whoever queued it: the arguments are there.
       uint32_t seen = word.load(std::memory_order_acquire);
       for (TaskState state(seen); state.listed() && !taken; state = TaskState(seen)) {

@@ -21,32 +21,38 @@ std::string_view ArgumentsOf(const PoolSegment& segment, uint32_t task) {
 
 }  // namespace
 
-TaskRun::TaskRun(const PoolSegment& segment, uint32_t task, const os::EventFd& bell)
+TaskRun::TaskRun(const PoolSegment& segment, uint32_t task, uint32_t worker, const os::EventFd& bell)
     : segment_(segment),
       bell_(bell),
       slot_(segment.task(task)),
+      worker_(segment.worker(worker)),
       task_(task),
-      results_(slot_.results),
+      results_(slot_.near_results),
       items_(slot_.items.load(std::memory_order_relaxed)),
-      time_limit_ns_(slot_.time_limit_ns.load(std::memory_order_relaxed)),
+      time_limit_ns_(slot_.limited.load(std::memory_order_relaxed) != 0
+                         ? slot_.time_limit_ns.load(std::memory_order_relaxed)
+                         : 0),
       arguments_(ArgumentsOf(segment, task)) {
-  slot_.result_bytes.store(0, std::memory_order_relaxed);
-  slot_.result_is_large.store(0, std::memory_order_relaxed);
-  slot_.end.store(static_cast<uint32_t>(TaskEnd::kNone), std::memory_order_relaxed);
-  slot_.run_ns.store(0, std::memory_order_relaxed);
+  slot_.near_result_bytes.store(0, std::memory_order_relaxed);
+}
+
+void TaskRun::End() {
+  slot_.items_started.store(worker_.items_started.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  // Sequentially consistent: see PoolSupervisor::EndOverdue.
+  if (time_limit_ns_ > 0) worker_.overdue_at_ns.store(0);
 }
 
 void TaskRun::StartClock() {
   const int64_t overdue_at = absl::ToInt64Nanoseconds(os::MonotonicNow()) + time_limit_ns_;
   // Sequentially consistent, both: see PoolSupervisor::EndOverdue.
-  slot_.overdue_at_ns.store(overdue_at);
+  worker_.overdue_at_ns.store(overdue_at);
   if (overdue_at < segment_.header().next_look_ns.load()) bell_.Notify();
 }
 
 // Gives the state another number: the supervisor, which may just have found the previous item overdue, must not end this
 // one for it. False where the task has been ended.
 bool TaskRun::Tick() {
-  slot_.overdue_at_ns.store(0);
+  worker_.overdue_at_ns.store(0);
   uint32_t seen = slot_.state.load(std::memory_order_relaxed);
   while (TaskState(seen).phase() == TaskPhase::kRunning) {
     if (slot_.state.compare_exchange_weak(seen, TaskState(seen).Next().word())) return true;
@@ -69,13 +75,18 @@ void TaskRun::FailTooLarge(size_t bytes) {
                                                      segment_.geometry().message_bytes)));
 }
 
-void TaskRun::MoveToLarge() {
-  const absl::Span<char> large = segment_.LargeResults(task_);
-  std::memcpy(large.data(), results_, written_);
-  results_ = large.data();
-  room_ = large.size();
+void TaskRun::Move(size_t more) {
+  const bool to_large = more > sizeof(slot_.results) - written_;
+  const absl::Span<char> place =
+      to_large ? segment_.LargeResults(task_) : absl::MakeSpan(slot_.results, sizeof(slot_.results));
+  std::memcpy(place.data(), results_, written_);
+  results_ = place.data();
+  room_ = place.size();
   // After the copy: a death in between leaves them where they were.
-  slot_.result_is_large.store(1, std::memory_order_release);
+  if (is_near_) slot_.result_bytes.store(written_, std::memory_order_relaxed);
+  slot_.result_is_large.store(to_large ? 1 : 0, std::memory_order_release);
+  if (is_near_) slot_.near_result_bytes.store(TaskSlot::kResultsElsewhere, std::memory_order_release);
+  is_near_ = false;
 }
 
 }  // namespace ko::pool

@@ -34,7 +34,7 @@ inline ItemHeader MakeItemHeader(absl::StatusCode code, size_t bytes) {
 class TaskRun {
  public:
   // `bell` wakes the supervisor.
-  TaskRun(const PoolSegment& segment, uint32_t task, const os::EventFd& bell);
+  TaskRun(const PoolSegment& segment, uint32_t task, uint32_t worker, const os::EventFd& bell);
 
   // Before each item; false when there is no other one to be run here.
   bool StartItem() {
@@ -42,7 +42,7 @@ class TaskRun {
     // One more result is to find room.
     if (written_ > segment_.geometry().message_bytes) return false;
     if (time_limit_ns_ > 0 && ended_ > 0 && !Tick()) return false;
-    slot_.items_started.store(ended_ + 1, std::memory_order_release);
+    worker_.items_started.store(ended_ + 1, std::memory_order_release);
     if (time_limit_ns_ > 0) StartClock();
     return true;
   }
@@ -60,24 +60,33 @@ class TaskRun {
 
   uint32_t items_ended() const { return ended_; }
 
+  // After the function, before the task is done.
+  void End();
+  // After that: its worker may take another one.
+  void Forget() { worker_.items_started.store(0, std::memory_order_relaxed); }
+
  private:
   // False where there is no room for so much.
   bool PlaceFor(absl::StatusCode code, size_t bytes, absl::Span<char>& place) {
     if (bytes > segment_.geometry().message_bytes) return false;
     const ItemHeader header = MakeItemHeader(code, bytes);
-    if (sizeof(header) + bytes > room_ - written_) MoveToLarge();
+    if (sizeof(header) + bytes > room_ - written_) Move(sizeof(header) + bytes);
     std::memcpy(results_ + written_, &header, sizeof(header));
     place = absl::MakeSpan(results_ + written_ + sizeof(header), bytes);
     return true;
   }
-  // To the task's other memory, where StartItem sees to it that there is room for one more.
-  void MoveToLarge();
+  // To where there is room for so much more. In the task's large memory there always is, StartItem sees to it.
+  void Move(size_t more);
   void FailTooLarge(size_t bytes);
   void Commit(size_t bytes) {
     written_ += sizeof(ItemHeader) + bytes;
     ++ended_;
     // Pairs with the acquire of whoever reads the results of a worker that has died.
-    slot_.result_bytes.store(written_, std::memory_order_release);
+    if (is_near_) {
+      slot_.near_result_bytes.store(static_cast<uint8_t>(written_), std::memory_order_release);
+    } else {
+      slot_.result_bytes.store(written_, std::memory_order_release);
+    }
   }
   bool Tick();
   void StartClock();
@@ -85,9 +94,11 @@ class TaskRun {
   const PoolSegment& segment_;
   const os::EventFd& bell_;
   TaskSlot& slot_;
+  WorkerSlot& worker_;
   const uint32_t task_;
-  char* results_;  // they begin in the slot
-  size_t room_ = TaskSlot::kInlineResults;
+  char* results_;  // they begin beside the state
+  size_t room_ = TaskSlot::kNearResults;
+  bool is_near_ = true;
   const uint32_t items_;
   const int64_t time_limit_ns_;
   uint32_t ended_ = 0;
