@@ -99,6 +99,7 @@ bool IsRefused(const StartFailure& failure) {
 
 KO_CHILD_CODE std::variant<ForkedProcess, StartFailure> ForkByClone(const ThreadRecords& thread,
                                                                     Handlers handlers) {
+  const pid_t parent = ::getpid();
   const pid_t forking_thread = ThreadId();
   const bool reset = handlers == Handlers::kReset;
   clone_args arguments = {};
@@ -106,7 +107,7 @@ KO_CHILD_CODE std::variant<ForkedProcess, StartFailure> ForkByClone(const Thread
   arguments.exit_signal = SIGCHLD;
   std::variant<ForkedProcess, StartFailure> forked = thread.Clone(arguments);
   const auto* const process = std::get_if<ForkedProcess>(&forked);
-  if (process != nullptr && process->pid == 0) RunForkHandlersInChild(forking_thread, reset);
+  if (process != nullptr && process->pid == 0) RunForkHandlersInChild(parent, forking_thread, reset);
   return forked;
 }
 

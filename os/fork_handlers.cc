@@ -1,5 +1,7 @@
 #include "ko/os/fork_handlers.h"
 
+#include <unistd.h>
+
 #include <atomic>
 #include <cstddef>
 #include <cstdlib>
@@ -52,7 +54,7 @@ constinit Group outer;
 
 // Of the fork that is under way on this thread. What another thread registers meanwhile has no part in it.
 struct UnderWay {
-  pid_t thread;
+  pid_t process, thread;
   size_t inner, outer;
 };
 constinit thread_local UnderWay under_way = {};
@@ -62,7 +64,7 @@ constinit bool holds_back = false;
 constinit sigset_t held_back = {};
 
 void Before() {
-  under_way = {.thread = ThreadId(), .inner = inner.size(), .outer = outer.size()};
+  under_way = {.process = ::getpid(), .thread = ThreadId(), .inner = inner.size(), .outer = outer.size()};
   outer.RunBefore(under_way.outer);
   inner.RunBefore(under_way.inner);
 }
@@ -78,9 +80,9 @@ KO_CHILD_CODE void InChild(const ForkedFrom& from, size_t inner_size, size_t out
 
 }  // namespace
 
-KO_CHILD_CODE void RunForkHandlersInChild(pid_t forking_thread, bool handlers_reset) {
-  InChild({.thread = forking_thread, .locked = false, .handlers_reset = handlers_reset}, inner.size(),
-          outer.size());
+KO_CHILD_CODE void RunForkHandlersInChild(pid_t parent, pid_t forking_thread, bool handlers_reset) {
+  InChild({.process = parent, .thread = forking_thread, .locked = false, .handlers_reset = handlers_reset},
+          inner.size(), outer.size());
 }
 
 void RegisterForkHandlers(const ForkHandlers& handlers, ForkOrder order) {
@@ -91,8 +93,9 @@ void RegisterForkHandlers(const ForkHandlers& handlers, ForkOrder order) {
   if (known_to_the_c_library || __register_atfork == nullptr) return;
   known_to_the_c_library = true;
   const auto in_child = [] {
-    InChild({.thread = under_way.thread, .locked = true, .handlers_reset = false}, under_way.inner,
-            under_way.outer);
+    InChild(
+        {.process = under_way.process, .thread = under_way.thread, .locked = true, .handlers_reset = false},
+        under_way.inner, under_way.outer);
   };
   __register_atfork(Before, InParent, in_child, __dso_handle);
 }

@@ -9,7 +9,8 @@ namespace ko::os {
 
 // What a child wants to know of the fork that it comes from.
 struct ForkedFrom {
-  pid_t thread;         // the thread that forked, by its id in the parent
+  pid_t process;        // the parent
+  pid_t thread;         // its thread that forked, by its id there
   bool locked;          // whether `before` was run
   bool handlers_reset;  // whether the kernel has taken the parent's signal handlers away
 };
@@ -46,7 +47,7 @@ void KeepLockFromChildren() {
 }
 
 // In a child that was made without the C library's fork, by a thread that was the only one. All signals are blocked.
-void RunForkHandlersInChild(pid_t forking_thread, bool handlers_reset);
+void RunForkHandlersInChild(pid_t parent, pid_t forking_thread, bool handlers_reset);
 
 // For `in_child`: the signal was blocked in the parent only until the parent has room for it.
 void LetInAfterFork(int signo);

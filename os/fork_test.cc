@@ -171,13 +171,15 @@ TEST_P(ForkTest, HandlersRunOnceInTheChildAndAroundTheCLibrarysFork) {
                             forked_from = from;
                             LetInAfterFork(SIGUSR2);
                           }});
+    const pid_t process = ::getpid();
     const pid_t thread = ::gettid();
-    ExpectExit(0, [thread] {
+    ExpectExit(0, [process, thread] {
       sigset_t mask;
       ::sigfillset(&mask);
       LetInWhatWasHeldBack(mask);
       if (::sigismember(&mask, SIGUSR2) != 0 || ::sigismember(&mask, SIGUSR1) != 1) return 1;
-      if (in_child != 1 || in_parent != 0 || forked_from.thread != thread) return 2;
+      if (in_child != 1 || in_parent != 0) return 2;
+      if (forked_from.process != process || forked_from.thread != thread) return 4;
       return forked_from.locked == (before == 1) ? 0 : 3;
     });
     const bool by_the_c_library = GetParam() == Way::kCLibrary || NeedsCLibraryFork();

@@ -162,6 +162,15 @@ KO_CHILD_CODE void ForgetParent(bool reset) {
   owner = ::getpid();
 }
 
+// Where the kernel has taken the handlers of the parent, nothing is looked at before EnterProcess, which forgets it all: to do
+// that here would be to copy the page that it lies in. What is due at once is to ignore what the parent ignored before.
+KO_CHILD_CODE void LeaveToEnterProcess() {
+  for (int signo = 1; signo < NSIG; ++signo) {
+    if (subscribers[signo] != 0 && previous[signo].sa_handler == SIG_IGN)
+      RestoreAction(signo, /*reset=*/true);
+  }
+}
+
 // Signals are blocked across a fork: one that came in the child before it has forgotten would ring the parent's bells.
 constinit sigset_t mask_before_fork = {};
 
@@ -182,7 +191,8 @@ void Unlock(const sigset_t& mask_to_restore) {
 
 void AfterForkInParent() { Unlock(mask_before_fork); }
 
-KO_CHILD_CODE void AfterForkInChild(const os::ForkedFrom& from) {
+// Those of the forking thread that were left with the kernel.
+KO_CHILD_CODE void LetInWhatParentHeldBack(const os::ForkedFrom& from) {
   for (auto& slot : inboxes) {
     SignalInbox* inbox = slot.load();
     if (inbox == nullptr || inbox->owner_thread() != from.thread) continue;
@@ -193,11 +203,21 @@ KO_CHILD_CODE void AfterForkInChild(const os::ForkedFrom& from) {
       os::LetInAfterFork(signo);
     }
   }
-  ForgetParent(from.handlers_reset);
+}
+
+KO_CHILD_CODE void AfterForkInChild(const os::ForkedFrom& from) {
+  // Else it is about a process from which the parent was forked, and whose inboxes may be gone here.
+  const bool is_about_parent = owner == from.process;
+  if (is_about_parent) LetInWhatParentHeldBack(from);
+  if (is_about_parent && from.handlers_reset) {
+    LeaveToEnterProcess();
+  } else {
+    ForgetParent(from.handlers_reset);
+  }
   if (from.locked) Unlock(mask_before_fork);
 }
 
-// Also notices a child that was made without the C library's fork.
+// Also notices a child that has not forgotten yet, or that was made by a raw system call.
 void EnterProcess() {
   if (owner == 0) os::RegisterForkHandlers({BeforeFork, AfterForkInParent, AfterForkInChild});
   if (owner != 0 && owner != ::getpid()) ForgetParent(/*reset=*/false);

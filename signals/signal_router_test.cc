@@ -13,10 +13,13 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "ko/os/fork.h"
+#include "ko/os/signal_mask.h"
 #include "ko/signals/signal_dispatcher.h"
 #include "ko/testing/gate.h"
 #include "ko/testing/in_child.h"
@@ -241,6 +244,72 @@ TEST_F(SignalRouterTest, AChildOfARawForkHasThePreviousDispositionAndDisturbsNob
   EXPECT_THAT(signals.Dispatch(), IsOkAndHolds(1));
   EXPECT_EQ(count, 1);
   EXPECT_FALSE(IsReadable(signals.poll_fd()));
+}
+
+// A child from which the kernel takes the handlers, where the C library's fork is not needed.
+pid_t ForkWithoutHandlers() {
+  const os::ScopedAllSignalsBlocked blocked;
+  const auto forked = os::ForkWithPidfd(os::Handlers::kReset);
+  return std::holds_alternative<os::ForkedProcess>(forked) ? std::get<os::ForkedProcess>(forked).pid : -1;
+}
+
+bool HearsItself() {
+  SignalDispatcher own = MakeDispatcher();
+  int count = 0;
+  if (!own.On(SIGUSR1, [&](const SignalInfo&) { ++count; }).ok()) return false;
+  ::raise(SIGUSR1);
+  return own.Dispatch().value_or(0) == 1 && count == 1;
+}
+
+TEST_F(SignalRouterTest, AChildWithoutHandlersHasItsOwnAndDisturbsNobody) {
+  SignalDispatcher signals = MakeDispatcher();
+  int count = 0;
+  ASSERT_TRUE(signals.On(SIGUSR1, [&](const SignalInfo&) { ++count; }).ok());
+  const pid_t child = ForkWithoutHandlers();
+  if (child == 0) {
+    const bool heard = HearsItself();
+    signals = MakeDispatcher();  // the inherited one is destroyed here
+    ::_exit(heard && HearsItself() ? 0 : 1);
+  }
+  EXPECT_EQ(StatusOf(child), 0);
+  EXPECT_EQ(signals.pending(), 0u);
+  ::raise(SIGUSR1);
+  EXPECT_THAT(signals.Dispatch(), IsOkAndHolds(1));
+  EXPECT_EQ(count, 1);
+}
+
+TEST_F(SignalRouterTest, AChildWithoutHandlersIgnoresWhatItsParentIgnoredBefore) {
+  const auto child = InChild([] {
+    SetDisposition(SIGUSR1, SIG_IGN);
+    SignalDispatcher signals = MakeDispatcher();
+    ASSERT_TRUE(signals.On(SIGUSR1, IgnoreIt).ok());
+    const pid_t grandchild = ForkWithoutHandlers();
+    if (grandchild == 0) {
+      ::raise(SIGUSR1);
+      ::_exit(HearsItself() ? 0 : 1);
+    }
+    EXPECT_EQ(StatusOf(grandchild), 0);
+  });
+  EXPECT_TRUE(child.ok());
+}
+
+TEST_F(SignalRouterTest, AGrandchildIsNotConcernedWithWhatItsParentHasFreed) {
+  SignalDispatcher signals = MakeDispatcher();
+  ASSERT_TRUE(signals.On(SIGUSR1, IgnoreIt).ok());
+  const pid_t child = ForkWithoutHandlers();
+  if (child == 0) {
+    {
+      const SignalDispatcher freed = std::move(signals);
+    }
+    int failed = 0;
+    for (const bool without_handlers : {true, false}) {
+      const pid_t grandchild = without_handlers ? ForkWithoutHandlers() : ::fork();
+      if (grandchild == 0) ::_exit(HearsItself() ? 0 : 1);
+      if (StatusOf(grandchild) != 0) ++failed;
+    }
+    ::_exit(failed);
+  }
+  EXPECT_EQ(StatusOf(child), 0);
 }
 
 TEST_F(SignalRouterTest, ASignalToAChildThatSharesMemoryIsTheChilds) {
