@@ -26,11 +26,13 @@ struct Attempt {
     kRetiring,   // has been taken over from, and is asked to end
   };
 
+  // What is known only after the fork, when the page that it stands in has to be copied for it: all at one place.
+  Child child;  // none before
+  absl::Duration started_at = absl::ZeroDuration();
+
   Role role = Role::kCurrent;
   uint64_t id = 0;  // what epoll calls it
   int number = 0;   // 1 for the first
-  Child child;
-  absl::Duration started_at = absl::ZeroDuration();
   ControlSlotRef control;
   std::optional<CommandOutput> output;
   std::optional<os::Cgroup> cgroup;  // of a StopTarget::kTree, where there is one to be had
@@ -47,8 +49,7 @@ struct Attempt {
 
   TimerQueue::Timer timer;  // of whatever is to be looked at next
 
-  Attempt(Child child, TimerQueue& timers, absl::AnyInvocable<void()> on_time)
-      : child(std::move(child)), timer(timers, std::move(on_time)) {}
+  Attempt(TimerQueue& timers, absl::AnyInvocable<void()> on_time) : timer(timers, std::move(on_time)) {}
   pid_t pid() const { return child.pid(); }
   // Every descriptor that it owns; -1 for what is none.
   template <class Visit>

@@ -5,6 +5,8 @@
 
 #include <csignal>
 #include <memory>
+#include <numeric>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -119,6 +121,47 @@ TEST_F(InheritanceTest, ManagerMovedIntoABodyIsTheChildsToDrop) {
   EXPECT_THAT(child.Wait(), IsOkAndHolds(ExitStatus::Exited(0)));
   EXPECT_TRUE(sibling.IsAlive());
   EXPECT_THAT(sibling.Stop(), IsOkAndHolds(ExitStatus::Exited(0)));
+}
+
+// A body whose manager has gone goes on with what it holds.
+TEST_F(InheritanceTest, ManagerOfARunningBodyIsTheChildsToDrop) {
+  auto manager = std::make_unique<ProcessManager>();
+  const auto run = [&](bool in_a_thread, bool replaced) {
+    return manager->Fork([&manager, in_a_thread, replaced, held = std::vector<int>(1000, 7)] {
+      const auto drop = [&] {
+        if (replaced) *manager = ProcessManager();
+        manager.reset();
+      };
+      if (in_a_thread) {
+        std::thread(drop).join();
+      } else {
+        drop();
+      }
+      return std::accumulate(held.begin(), held.end(), 0) == 7000 ? 0 : 1;
+    });
+  };
+  for (const bool in_a_thread : {false, true}) {
+    for (const bool replaced : {false, true}) {
+      EXPECT_THAT(run(in_a_thread, replaced).Wait(), IsOkAndHolds(ExitStatus::Exited(0)));
+    }
+  }
+}
+
+TEST_F(InheritanceTest, ManagersOfAllBodiesThatRunAreAGrandchildsToDrop) {
+  auto manager = std::make_unique<ProcessManager>();
+  Process child = manager->Fork([&manager, held = std::vector<int>(1000, 7)] {
+    ProcessManager inner;
+    const absl::StatusOr<ExitStatus> status =
+        inner
+            .Fork([&] {
+              manager.reset();
+              inner = ProcessManager();
+              return std::accumulate(held.begin(), held.end(), 0) - 7000;
+            })
+            .Wait();
+    return status.ok() && status->ok() ? 0 : 1;
+  });
+  EXPECT_THAT(child.Wait(), IsOkAndHolds(ExitStatus::Exited(0)));
 }
 
 }  // namespace

@@ -25,13 +25,20 @@ absl::AnyInvocable<void(const ExitEvent&)> OfStatus(absl::AnyInvocable<void(cons
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<Supervisor>> Process::GetSupervisor() const {
+// Takes no hold of it: between a fork and the child's end that is a page to be copied.
+absl::StatusOr<Supervisor*> Process::FindSupervisor() const {
   if (record_ == nullptr) return absl::FailedPreconditionError("Process: this handle is of no process");
-  std::shared_ptr<Supervisor> supervisor = record_->supervisor.lock();
+  Supervisor* const supervisor = record_->FindSupervisor();
   if (supervisor == nullptr || supervisor->closed() || !supervisor->IsOwnedByThisProcess()) {
     return absl::FailedPreconditionError("Process: its manager is gone, or belongs to another process");
   }
   return supervisor;
+}
+
+absl::StatusOr<std::shared_ptr<Supervisor>> Process::GetSupervisor() const {
+  const absl::StatusOr<Supervisor*> supervisor = FindSupervisor();
+  if (!supervisor.ok()) return supervisor.status();
+  return (*supervisor)->shared_from_this();
 }
 
 Process& Process::AddHandler(ProcessHandler handler) {
@@ -66,14 +73,18 @@ Process& Process::OnReady(absl::AnyInvocable<void()> handler) {
 
 // Here and below: a handler may destroy this handle, and the manager.
 absl::StatusOr<ExitStatus> Process::Wait(absl::Duration timeout) {
-  const std::shared_ptr<ProcessRecord> record = record_;
-  absl::StatusOr<std::shared_ptr<Supervisor>> supervisor = GetSupervisor();
+  std::shared_ptr<ProcessRecord> kept;
+  const ProcessRecord* const record = record_.get();
+  const absl::StatusOr<Supervisor*> supervisor = FindSupervisor();
   if (!supervisor.ok()) {
     if (record != nullptr && record->state == State::kEnded) return *record->status;
     return supervisor.status();
   }
   const auto ended = [&] { return record->state == State::kEnded; };
-  absl::StatusOr<bool> done = (*supervisor)->RunUntil(ended, os::Deadline::After(timeout));
+  const auto keep = [&] {
+    if (kept == nullptr) kept = record_;
+  };
+  absl::StatusOr<bool> done = (*supervisor)->RunUntil(ended, os::Deadline::After(timeout), keep);
   if (ended()) return *record->status;
   if (!done.ok()) return done.status();
   return StillRunning(timeout, "still running");

@@ -92,6 +92,7 @@ class Process {
   friend class WorkerPool;
   explicit Process(std::shared_ptr<ProcessRecord> record) : record_(std::move(record)) {}
 
+  absl::StatusOr<Supervisor*> FindSupervisor() const;
   absl::StatusOr<std::shared_ptr<Supervisor>> GetSupervisor() const;
   Process& AddHandler(ProcessHandler handler);
 

@@ -29,7 +29,10 @@ ProcessManager& ProcessManager::operator=(ProcessManager&& other) noexcept {
 ProcessManager::~ProcessManager() { supervisor_->Close(); }
 
 const std::shared_ptr<Supervisor>& ProcessManager::supervisor() {
-  if (!supervisor_->IsOwnedByThisProcess()) supervisor_ = std::make_shared<Supervisor>();
+  if (!supervisor_->IsOwnedByThisProcess()) {
+    supervisor_->Close();
+    supervisor_ = std::make_shared<Supervisor>();
+  }
   return supervisor_;
 }
 

@@ -49,13 +49,15 @@ struct ProcessSpec {
   int slot = -1;  // in a pool
 };
 
-inline ProcessSpec MakeSpec(ManagedBody body, std::optional<RestartPolicy> restart, ProcessOptions options) {
+inline ProcessSpec MakeSpec(ManagedBody&& body, std::optional<RestartPolicy>&& restart,
+                            ProcessOptions&& options) {
   return {.body = std::make_shared<ManagedBody>(std::move(body)),
           .restart = std::move(restart),
           .options = std::move(options)};
 }
 
-inline ProcessSpec MakeSpec(Command command, std::optional<RestartPolicy> restart, ProcessOptions options) {
+inline ProcessSpec MakeSpec(Command&& command, std::optional<RestartPolicy>&& restart,
+                            ProcessOptions&& options) {
   ProcessSpec spec = MakeSpec(ManagedBody([] {}), std::move(restart), std::move(options));
   spec.command = std::make_shared<ManagedCommand>(std::move(command));
   return spec;
@@ -86,7 +88,8 @@ struct ProcessRecord {
   };
 
   std::weak_ptr<Supervisor> supervisor;
-  uint64_t id = 0;  // in the order of the first starts
+  Supervisor* supervisor_itself = nullptr;  // for who does not hold it
+  uint64_t id = 0;                          // in the order of the first starts
   ProcessSpec spec;
   std::unique_ptr<RestartTracker> restart;  // null: it runs once
   std::unique_ptr<ServedRegion> region;     // of a process that a fork server forks
@@ -116,6 +119,9 @@ struct ProcessRecord {
   std::vector<std::shared_ptr<ProcessHandler>> handlers;
   bool exit_announced = false;   // the last exit's handlers have run: later ones get a turn of their own
   bool ready_announced = false;  // likewise for the current attempt's readiness
+
+  // Null where it is gone.
+  Supervisor* FindSupervisor() const { return supervisor.expired() ? nullptr : supervisor_itself; }
 
   Attempt* Find(Attempt::Role role) const {
     for (const auto& each : attempts) {

@@ -81,6 +81,7 @@ void Supervisor::Abandon() {
     record->recycle_timer.reset();
   }
   attempts_.clear();
+  unlisted_ = nullptr;
   groups_.Clear();
 }
 
@@ -126,7 +127,10 @@ void Supervisor::Escalate(const absl::Status& why) {
 
 void Supervisor::Close() {
   if (std::exchange(closed_, true)) return;
-  if (!IsOwnedByThisProcess()) return;
+  if (!IsOwnedByThisProcess()) {
+    if (HoldsRunningBody()) kept_ = weak_from_this().lock();
+    return;
+  }
   shutdown_handlers_.clear();
   BeginShutdown(std::nullopt);
   // The handlers that the program gave to signals() are not for now.
@@ -175,12 +179,17 @@ double Supervisor::Random() { return absl::Uniform(random_, 0.0, 1.0); }
 
 // --- events -----------------------------------------------------------------------------------------------------------
 
-absl::StatusOr<bool> Supervisor::RunUntil(absl::FunctionRef<bool()> done, const os::Deadline& deadline) {
-  const auto keep_alive = shared_from_this();                      // a handler may destroy the manager
+absl::StatusOr<bool> Supervisor::RunUntil(absl::FunctionRef<bool()> done, const os::Deadline& deadline,
+                                          absl::FunctionRef<void()> on_wake) {
+  std::shared_ptr<Supervisor> keep_alive;  // a handler may destroy the manager
+  const auto hold = [&] {
+    if (keep_alive == nullptr) keep_alive = shared_from_this();
+    on_wake();
+  };
   os::Deadline until = os::Deadline::After(absl::ZeroDuration());  // at first, what has happened already
   size_t last_rounds = 0;
   for (bool over = false;;) {
-    absl::StatusOr<int> count = RunOnce(until);
+    absl::StatusOr<int> count = RunRound(until, hold);
     if (closed_) return ClosedByHandler();
     if (!IsOwnedByThisProcess()) return InAnotherProcess();
     if (done()) return true;
@@ -196,27 +205,41 @@ absl::StatusOr<bool> Supervisor::RunUntil(absl::FunctionRef<bool()> done, const 
 }
 
 absl::StatusOr<int> Supervisor::RunOnce(const os::Deadline& deadline) {
-  const auto keep_alive = shared_from_this();
+  std::shared_ptr<Supervisor> keep_alive;
+  return RunRound(deadline, [&] {
+    if (keep_alive == nullptr) keep_alive = shared_from_this();
+  });
+}
+
+absl::StatusOr<int> Supervisor::RunRound(const os::Deadline& deadline, absl::FunctionRef<void()> on_wake) {
   auto count = static_cast<int>(announcements_.untold());
-  RunCallbacks();
+  if (count > 0) {
+    on_wake();
+    RunCallbacks();
+  }
   do {
     if (closed_) return ClosedByHandler();
     if (absl::Status open = EnsureOpen(); !open.ok()) return count > 0 ? absl::StatusOr<int>(count) : open;
-    absl::StatusOr<int> collected = Collect(count > 0 ? os::Deadline::After(absl::ZeroDuration()) : deadline);
+    absl::StatusOr<int> collected =
+        Collect(count > 0 ? os::Deadline::After(absl::ZeroDuration()) : deadline, on_wake);
     if (!collected.ok()) return collected;
     count += *collected;
-    RunCallbacks();
+    if (announcements_.untold() > 0) {
+      on_wake();
+      RunCallbacks();
+    }
     if (closed_) return ClosedByHandler();
   } while (count == 0 && IsOwnedByThisProcess() &&
            !deadline.expired());  // a bell may have rung for what had been seen
   return count;
 }
 
-absl::StatusOr<int> Supervisor::Collect(const os::Deadline& deadline) {
+absl::StatusOr<int> Supervisor::Collect(const os::Deadline& deadline, absl::FunctionRef<void()> on_wake) {
   Arm();
   std::array<uint64_t, kBatch> room;
   absl::StatusOr<absl::Span<const uint64_t>> tokens = kernel_->epoll.Wait(absl::MakeSpan(room), deadline);
   if (!tokens.ok()) return tokens.status();
+  if (!tokens->empty()) on_wake();
   int count = 0;
   for (uint64_t token : *tokens) {
     count += HandleToken(token);

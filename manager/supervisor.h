@@ -77,7 +77,11 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
 
   // Handles events and runs handlers until `done`, asked after each round, says so: true. False when the deadline is over
   // and what had happened by then is handled. Errors, here and below: Cancelled where a handler closed this.
-  absl::StatusOr<bool> RunUntil(absl::FunctionRef<bool()> done, const os::Deadline& deadline);
+  // `on_wake` is called ahead of each round's first event and handler, which may destroy who called this: what he needs
+  // afterwards he takes hold of then, and not before he sleeps, when it would be a page to copy for each child.
+  absl::StatusOr<bool> RunUntil(
+      absl::FunctionRef<bool()> done, const os::Deadline& deadline,
+      absl::FunctionRef<void()> on_wake = [] {});
   // One round: sleeps for the first event at most until the deadline. How many there were; 0 when it is over.
   absl::StatusOr<int> RunOnce(const os::Deadline& deadline);
 
@@ -106,6 +110,8 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
   void AdoptCurrentProcess();
 
   bool IsOwnedByThisProcess() const;
+  // In a child of this one's, or of its child's: the body that it runs lies in this.
+  bool HoldsRunningBody() const;
   // Opens the descriptors where they are not open yet.
   absl::Status EnsureOpen();
   int poll_fd() const { return kernel_->epoll.fd(); }
@@ -145,28 +151,30 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
   void StartCurrent(const RecordPtr& record);
   // Empty, or why there is no attempt.
   std::optional<ExitStatus> StartAttempt(const RecordPtr& record, Attempt::Role role);
-  // What a new attempt is to have.
-  struct Outfit {
-    Attempt::Role role;
-    ControlSlotRef control;
-    const Attempt* followed;  // of a spare that may begin by itself: at whose end
-    std::optional<os::Cgroup> cgroup;
-  };
-  std::variant<Child, ExitStatus> StartProcess(const RecordPtr& record, Outfit& outfit);
-  std::variant<Child, ExitStatus> ServeAttempt(const ProcessRecord& record, const Outfit& outfit);
-  static void Confine(const Child& child, const Outfit& outfit);
-  AttemptFacts FactsOf(const ProcessRecord& record, const Outfit& outfit) const;
-  std::variant<Child, ExitStatus> ForkAttempt(const RecordPtr& record, Outfit& outfit);
-  absl::Status EnterChild(const RecordPtr& record, Outfit& outfit);
+  Attempt& MakeAttempt(const RecordPtr& record, Attempt::Role role, ControlSlotRef control);
+  void Forget(ProcessRecord& record, Attempt& attempt);
+  std::variant<Child, ExitStatus> StartProcess(const RecordPtr& record, Attempt& attempt,
+                                               const AttemptFacts& facts);
+  std::variant<Child, ExitStatus> StartCommand(const ProcessRecord& record, const Attempt& attempt);
+  std::variant<Child, ExitStatus> ServeAttempt(const ProcessRecord& record, const Attempt& attempt,
+                                               const AttemptFacts& facts);
+  static void Confine(const Child& child, const Attempt& attempt);
+  static AttemptFacts FactsOf(const ProcessRecord& record, const Attempt& attempt, const Attempt* followed);
+  std::variant<Child, ExitStatus> ForkAttempt(ProcessRecord& record, Attempt& attempt,
+                                              const AttemptFacts& facts);
+  struct Launch;
+  absl::Status EnterChild(Launch& launch);
   absl::Status Watch(const Attempt& attempt);
-  void Begin(const RecordPtr& record, Attempt& attempt, Attempt::Role role);
+  void ListFds();
+  void Number(ProcessRecord& record, Attempt& attempt, Attempt::Role role);
+  void Begin(const RecordPtr& record, Attempt& attempt);
 
   // Spares.
   static bool KeepsSpare(const ProcessRecord& record) {
     return record.spec.restart.has_value() && record.spec.restart->hot_spare;
   }
   void KeepSpare(const RecordPtr& record);
-  static void GiveLeave(const ProcessRecord& record, Outfit& spare);
+  static const Attempt* GiveLeave(const ProcessRecord& record, const Attempt& spare);
   static bool HasSpareBegun(const ProcessRecord& record);
   void EndFollowed(const RecordPtr& record);
   void DropSpare(ProcessRecord& record);
@@ -215,7 +223,8 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
   void FinishReplacement(const RecordPtr& record, absl::Status status);
 
   // Events.
-  absl::StatusOr<int> Collect(const os::Deadline& deadline);
+  absl::StatusOr<int> RunRound(const os::Deadline& deadline, absl::FunctionRef<void()> on_wake);
+  absl::StatusOr<int> Collect(const os::Deadline& deadline, absl::FunctionRef<void()> on_wake = [] {});
   int HandleToken(uint64_t token);
   int ReapIfEnded(uint64_t id);
   void TakeOutput(uint64_t id, int stream);
@@ -245,9 +254,10 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
   absl::Duration Now() override;
   double Random() override;
 
-  uint64_t owner_;                  // the mark of its process
-  std::shared_ptr<Kernel> kernel_;  // shared with a dispatch of its signals, whose handlers may close this
-  os::FdSet fds_;                   // all that kernel_, attempts_ and the records own
+  uint64_t owner_;                     // the mark of its process
+  std::shared_ptr<Kernel> kernel_;     // shared with a dispatch of its signals, whose handlers may close this
+  os::FdSet fds_;                      // all that kernel_, attempts_ but the newest, and the records own
+  const Attempt* unlisted_ = nullptr;  // that newest one
   os::FdLimit fd_limit_;
   ControlSlots control_slots_;
   MemorySlots memory_slots_;
@@ -272,9 +282,8 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
   bool closed_ = false;
   std::deque<absl::AnyInvocable<void()>> shutdown_handlers_;
 
-  // In a child of this one's.
-  std::shared_ptr<Supervisor> kept_;  // this
-  std::unique_ptr<Self> self_;        // where the body takes one
+  std::shared_ptr<Supervisor>
+      kept_;  // this, in a child whose body lies in it, from the time that nobody else has it
 };
 
 }  // namespace ko

@@ -176,11 +176,7 @@ ExitEvent Supervisor::Reap(ProcessRecord& record, Attempt& attempt, ExitStatus s
     }
   }
   if (kernel_ != nullptr) kernel_->epoll.Remove(attempt.child.pidfd());
-  attempt.ForEachFd([this](int fd) { fds_.Remove(fd); });
-  may_ring_.erase(attempt.id);
-  attempts_.erase(attempt.id);
-  SlotsOf(record).Free(std::move(attempt.control));
-  std::erase_if(record.attempts, [&](const auto& each) { return each.get() == &attempt; });
+  Forget(record, attempt);
   return exit;
 }
 

@@ -60,20 +60,25 @@ bool Supervisor::GiveTurn(const RecordPtr& record) {
 
 bool Supervisor::UseSpare(const RecordPtr& record) {
   if (!GiveTurn(record)) return false;
-  Begin(record, *record->Find(Attempt::Role::kSpare), Attempt::Role::kCurrent);
+  Attempt& spare = *record->Find(Attempt::Role::kSpare);
+  Number(*record, spare, Attempt::Role::kCurrent);
+  Begin(record, spare);
   // What it has had to say since it began by itself has been heard from nobody.
   if (record->spec.body->takes_self()) kernel_->bell.Notify();
   return true;
 }
 
 // With leave to begin as soon as the current attempt ends, where it is certain by now what the end would lead to: the manager
-// has nothing to decide then, nothing to clean up, and no turns of others to mind.
-void Supervisor::GiveLeave(const ProcessRecord& record, Outfit& spare) {
-  if (record.group != nullptr || record.region != nullptr || TargetOf(record) != StopTarget::kProcess) return;
+// has nothing to decide then, nothing to clean up, and no turns of others to mind. The one that it follows, or null.
+const Attempt* Supervisor::GiveLeave(const ProcessRecord& record, const Attempt& spare) {
+  const bool is_plain =
+      record.group == nullptr && record.region == nullptr && TargetOf(record) == StopTarget::kProcess;
   const Attempt* const current = record.current();
-  if (current == nullptr || !record.restart->IsSureToRestartAtOnce(os::MonotonicNow())) return;
-  spare.followed = current;
+  if (!is_plain || current == nullptr || !record.restart->IsSureToRestartAtOnce(os::MonotonicNow())) {
+    return nullptr;
+  }
   SpareTurn(spare.control->turn).GiveLeave(record.attempt + 1);
+  return current;
 }
 
 // Whether it has begun by itself. Where it has not, it will not from here on.

@@ -25,6 +25,11 @@ std::optional<os::Cgroup> MakeCgroup(uint64_t token) {
   return cgroup.ok() ? std::optional(*std::move(cgroup)) : std::nullopt;
 }
 
+// Here and below: not inlined, since what lies on the stack between a fork and the program's own code has to be copied, too.
+[[gnu::noinline]] ExitStatus CannotStart(int error_number, std::string_view stage, absl::Status why) {
+  return ExitStatus::NotStarted(error_number, std::string(stage)).WithReason(std::move(why));
+}
+
 }  // namespace
 
 absl::Status Supervisor::CheckSpec(const ProcessSpec& spec, const GroupRecord* group) const {
@@ -49,6 +54,7 @@ Supervisor::RecordPtr Supervisor::Start(ProcessSpec spec, GroupRecord* group) {
   absl::Status open = EnsureOpen();
   auto record = std::make_shared<ProcessRecord>();
   record->supervisor = weak_from_this();
+  record->supervisor_itself = this;
   record->id = next_id_++;
   record->spec = std::move(spec);
   if (record->name().empty()) record->spec.options.name = absl::StrCat("process ", record->id);
@@ -104,41 +110,28 @@ void Supervisor::StartCurrent(const RecordPtr& record) {
   KeepSpare(record);
 }
 
+// What can be done before the fork is: each page that is written to while the child is there has to be copied.
 std::optional<ExitStatus> Supervisor::StartAttempt(const RecordPtr& record, Attempt::Role role) {
   oom_kills_seen_ = kernel_->oom_kills.Count().value_or(0);
-  const auto fail = [&](ExitStatus status) {
+  absl::StatusOr<ControlSlotRef> control = SlotsOf(*record).Allocate();
+  if (!control.ok()) {
     if (role != Attempt::Role::kSpare) ++record->attempt;
-    return status;
-  };
-  ControlSlots& slots = SlotsOf(*record);
-  absl::StatusOr<ControlSlotRef> control = slots.Allocate();
-  if (!control.ok()) return fail(ExitStatus::NotStarted(ENOMEM, "start").WithReason(control.status()));
+    return CannotStart(ENOMEM, "start", control.status());
+  }
+  Attempt& attempt = MakeAttempt(record, role, *std::move(control));
+  const Attempt* const followed = role == Attempt::Role::kSpare ? GiveLeave(*record, attempt) : nullptr;
+  const AttemptFacts facts = FactsOf(*record, attempt, followed);
 
-  Outfit outfit{.role = role, .control = *std::move(control), .followed = nullptr, .cgroup = std::nullopt};
-  if (role == Attempt::Role::kSpare) GiveLeave(*record, outfit);
-  if (TargetOf(*record) == StopTarget::kTree) outfit.cgroup = MakeCgroup(next_token_);
-  std::variant<Child, ExitStatus> started = StartProcess(record, outfit);
+  std::variant<Child, ExitStatus> started = StartProcess(record, attempt, facts);
   if (auto* status = std::get_if<ExitStatus>(&started);
       status != nullptr && status->start_error() == EMFILE && fd_limit_.Raise()) {
-    started = StartProcess(record, outfit);
+    started = StartProcess(record, attempt, facts);
   }
   if (auto* status = std::get_if<ExitStatus>(&started)) {
-    slots.Free(std::move(outfit.control));
-    return fail(std::move(*status));
+    Forget(*record, attempt);
+    return std::move(*status);
   }
-
-  const uint64_t token = next_token_++;
-  auto owned = std::make_unique<Attempt>(std::move(std::get<Child>(started)), timers_, [this, token] {
-    if (const auto found = attempts_.find(token); found != attempts_.end()) {
-      const auto [record, attempt] = found->second;
-      OnTimer(record, *attempt);
-    }
-  });
-  Attempt& attempt = *owned;
-  attempt.role = role;
-  attempt.id = token;
-  attempt.control = std::move(outfit.control);
-  attempt.cgroup = std::move(outfit.cgroup);
+  attempt.child = std::get<Child>(std::move(started));
   absl::Status watched = absl::OkStatus();
   if (record->spec.command != nullptr) {
     absl::StatusOr<CommandOutput> output = CommandOutput::Of(attempt.child);
@@ -148,59 +141,105 @@ std::optional<ExitStatus> Supervisor::StartAttempt(const RecordPtr& record, Atte
   if (watched.ok()) watched = Watch(attempt);
   if (!watched.ok()) {
     attempt.child.Stop({.signal = SIGKILL}).IgnoreError();
-    slots.Free(std::move(attempt.control));
-    return fail(ExitStatus::NotStarted(ENOSPC, "epoll_ctl").WithReason(std::move(watched)));
+    Forget(*record, attempt);
+    return CannotStart(ENOSPC, "epoll_ctl", std::move(watched));
   }
-  attempt.ForEachFd([this](int fd) { fds_.Add(fd); });
-  attempts_.emplace(token, Watched{record, &attempt});
-  record->attempts.push_back(std::move(owned));
-  if (role != Attempt::Role::kSpare) Begin(record, attempt, role);
+  if (role != Attempt::Role::kSpare) Begin(record, attempt);
   return std::nullopt;
 }
 
-std::variant<Child, ExitStatus> Supervisor::StartProcess(const RecordPtr& record, Outfit& outfit) {
-  if (record->spec.body->served() != nullptr) return ServeAttempt(*record, outfit);
-  if (record->spec.command == nullptr) return ForkAttempt(record, outfit);
-  absl::StatusOr<std::vector<std::string>> environment = EnvironmentFor(*record);
-  if (!environment.ok()) return ExitStatus::NotStarted(EMFILE, "socket").WithReason(environment.status());
+// One that has no process yet.
+Attempt& Supervisor::MakeAttempt(const RecordPtr& record, Attempt::Role role, ControlSlotRef control) {
+  const uint64_t token = next_token_++;
+  auto owned = std::make_unique<Attempt>(timers_, [this, token] {
+    if (const auto found = attempts_.find(token); found != attempts_.end()) {
+      const auto [record, attempt] = found->second;
+      OnTimer(record, *attempt);
+    }
+  });
+  Attempt& attempt = *owned;
+  attempt.id = token;
+  attempt.control = std::move(control);
+  if (TargetOf(*record) == StopTarget::kTree) attempt.cgroup = MakeCgroup(token);
+  ListFds();
+  unlisted_ = &attempt;
+  attempts_.emplace(token, Watched{record, &attempt});
+  record->attempts.push_back(std::move(owned));
+  attempt.role = role;
+  if (role != Attempt::Role::kSpare) Number(*record, attempt, role);
+  return attempt;
+}
+
+// Of one that is reaped, or never was.
+void Supervisor::Forget(ProcessRecord& record, Attempt& attempt) {
+  if (unlisted_ == &attempt) {
+    unlisted_ = nullptr;
+  } else {
+    attempt.ForEachFd([this](int fd) { fds_.Remove(fd); });
+  }
+  may_ring_.erase(attempt.id);
+  attempts_.erase(attempt.id);
+  SlotsOf(record).Free(std::move(attempt.control));
+  std::erase_if(record.attempts, [&](const auto& each) { return each.get() == &attempt; });
+}
+
+// Those of the newest attempt are for its successors to close, so there is time until the next fork.
+void Supervisor::ListFds() {
+  if (unlisted_ != nullptr) unlisted_->ForEachFd([this](int fd) { fds_.Add(fd); });
+  unlisted_ = nullptr;
+}
+
+std::variant<Child, ExitStatus> Supervisor::StartProcess(const RecordPtr& record, Attempt& attempt,
+                                                         const AttemptFacts& facts) {
+  if (record->spec.command != nullptr) return StartCommand(*record, attempt);
+  if (record->spec.body->served() != nullptr) return ServeAttempt(*record, attempt, facts);
+  return ForkAttempt(*record, attempt, facts);
+}
+
+[[gnu::noinline]] std::variant<Child, ExitStatus> Supervisor::StartCommand(const ProcessRecord& record,
+                                                                           const Attempt& attempt) {
+  absl::StatusOr<std::vector<std::string>> environment = EnvironmentFor(record);
+  if (!environment.ok()) return CannotStart(EMFILE, "socket", environment.status());
   std::variant<Child, ExitStatus> started =
-      record->spec.command->Start({.open_files = fd_limit_.original(),
-                                   .target = TargetOf(*record),
-                                   .environment = *std::move(environment)});
-  if (const Child* child = std::get_if<Child>(&started)) Confine(*child, outfit);
+      record.spec.command->Start({.open_files = fd_limit_.original(),
+                                  .target = TargetOf(record),
+                                  .environment = *std::move(environment)});
+  if (const Child* child = std::get_if<Child>(&started)) Confine(*child, attempt);
   return started;
 }
 
-std::variant<Child, ExitStatus> Supervisor::ServeAttempt(const ProcessRecord& record, const Outfit& outfit) {
+[[gnu::noinline]] std::variant<Child, ExitStatus> Supervisor::ServeAttempt(const ProcessRecord& record,
+                                                                           const Attempt& attempt,
+                                                                           const AttemptFacts& facts) {
   const os::ScopedAllSignalsBlocked blocked;  // in the new process, too, until it has its Self
-  const ServedLaunch launch{.facts = FactsOf(record, outfit),
-                            .control_offset = record.region->OffsetOf(outfit.control),
-                            .mask = blocked.previous()};
+  const ServedLaunch launch{
+      .facts = facts, .control_offset = record.region->OffsetOf(attempt.control), .mask = blocked.previous()};
   absl::StatusOr<Child> child =
       record.spec.body->served()->launch(launch, PassedFd{record.region->fd()}, PassedFd{kernel_->bell.fd()});
   if (!child.ok()) {
     const int error_number = absl::IsResourceExhausted(child.status()) ? EMFILE : EAGAIN;
-    return ExitStatus::NotStarted(error_number, "fork server").WithReason(child.status());
+    return CannotStart(error_number, "fork server", child.status());
   }
-  Confine(*child, outfit);
+  Confine(*child, attempt);
   return *std::move(child);
 }
 
 // What it may have started before is found by its session.
-void Supervisor::Confine(const Child& child, const Outfit& outfit) {
-  if (outfit.cgroup.has_value()) outfit.cgroup->Add(child.pid()).IgnoreError();
+void Supervisor::Confine(const Child& child, const Attempt& attempt) {
+  if (attempt.cgroup.has_value()) attempt.cgroup->Add(child.pid()).IgnoreError();
 }
 
-KO_CHILD_CODE AttemptFacts Supervisor::FactsOf(const ProcessRecord& record, const Outfit& outfit) const {
-  return {.attempt = record.attempt + 1,
+AttemptFacts Supervisor::FactsOf(const ProcessRecord& record, const Attempt& attempt,
+                                 const Attempt* followed) {
+  return {.attempt = attempt.number,
           .slot = record.spec.slot,
           .max_tasks = record.spec.options.recycle.max_tasks,
           .target = TargetOf(record),
           .takes_self = record.spec.body->takes_self(),
-          .is_spare = outfit.role == Attempt::Role::kSpare,
+          .is_spare = attempt.role == Attempt::Role::kSpare,
           .is_followed = record.region == nullptr && KeepsSpare(record),
-          .followed = outfit.followed != nullptr ? outfit.followed->control.get() : nullptr,
-          .followed_pid = outfit.followed != nullptr ? outfit.followed->pid() : 0};
+          .followed = followed != nullptr ? followed->control.get() : nullptr,
+          .followed_pid = followed != nullptr ? followed->pid() : 0};
 }
 
 absl::Status Supervisor::Watch(const Attempt& attempt) {
@@ -219,20 +258,24 @@ absl::Status Supervisor::Watch(const Attempt& attempt) {
   return absl::OkStatus();
 }
 
-// It runs its body from now on.
-void Supervisor::Begin(const RecordPtr& record, Attempt& attempt, Attempt::Role role) {
-  const ProcessOptions& options = record->spec.options;
+// It is the process's next attempt.
+void Supervisor::Number(ProcessRecord& record, Attempt& attempt, Attempt::Role role) {
   attempt.role = role;
-  attempt.number = ++record->attempt;
+  attempt.number = ++record.attempt;
+  if (record.spec.body->takes_self()) may_ring_.insert(attempt.id);
+  if (record.spec.options.recycle.max_age != absl::InfiniteDuration()) attempt.spread = Random();
+  if (role == Attempt::Role::kCurrent) {
+    record.state = ProcessRecord::State::kRunning;
+    record.ready_announced = false;
+  }
+}
+
+// It runs its body from now on.
+void Supervisor::Begin(const RecordPtr& record, Attempt& attempt) {
+  const ProcessOptions& options = record->spec.options;
   attempt.started_at = os::MonotonicNow();
-  if (record->spec.body->takes_self()) may_ring_.insert(attempt.id);
-  if (options.recycle.max_age != absl::InfiniteDuration()) attempt.spread = Random();
   if (options.recycle.watches_memory()) {
     attempt.memory_check_at = attempt.started_at + options.recycle.memory_interval;
-  }
-  if (role == Attempt::Role::kCurrent) {
-    record->state = ProcessRecord::State::kRunning;
-    record->ready_announced = false;
   }
   Tell(*record, &attempt, ProcessEvent::Kind::kStarted);
   Check(record, attempt);
@@ -240,34 +283,61 @@ void Supervisor::Begin(const RecordPtr& record, Attempt& attempt, Attempt::Role 
 
 // --- in the child -----------------------------------------------------------------------------------------------------
 
-std::variant<Child, ExitStatus> Supervisor::ForkAttempt(const RecordPtr& record, Outfit& outfit) {
-  // On the stack, and so small in the callables that they need no memory: what lies on the heap the child would have to copy,
-  // only to free it.
-  struct {
-    Supervisor* supervisor;
-    RecordPtr record;
-    Outfit& outfit;
-  } const launch = {this, record, outfit};
+namespace {
+
+// The supervisors whose bodies this process runs, one within the other, the newest first: each lies on the stack of its fork.
+struct RunningBody {
+  const Supervisor* supervisor;
+  const RunningBody* outer;
+};
+// In the page of the thread that the kernel has to copy for each child.
+constinit thread_local const RunningBody* running_bodies = nullptr;
+
+}  // namespace
+
+// On the stack, and so small in the callables that they need no memory: what lies on the heap the child would have to copy, only
+// to free it. It stays there for the child's whole life, which does not return from the fork.
+struct Supervisor::Launch {
+  RunningBody running;
+  ProcessRecord& record;
+  Attempt& attempt;
+  const AttemptFacts& facts;
+  std::unique_ptr<Self> self = nullptr;  // in the child, where the body takes one
+};
+
+std::variant<Child, ExitStatus> Supervisor::ForkAttempt(ProcessRecord& record, Attempt& attempt,
+                                                        const AttemptFacts& facts) {
+  Launch launch = {{this, running_bodies}, record, attempt, facts};
   ForkOptions options;
   options.die_with_parent = true;
-  options.setup = [&launch] { return launch.supervisor->EnterChild(launch.record, launch.outfit); };
-  return TryFork([&launch] { return (*launch.record->spec.body)(launch.supervisor->self_.get()); },
-                 std::move(options), &report_slots_);
+  options.setup = [this, &launch] { return EnterChild(launch); };
+  return TryFork([&launch] { return (*launch.record.spec.body)(launch.self.get()); }, std::move(options),
+                 &report_slots_);
 }
 
-// With all signals blocked. Closes what is the parent's by the numbers alone, and keeps this as it is for as long as the child
+// With all signals blocked. Closes what is the parent's by the numbers alone, and leaves this as it is for as long as the child
 // lives: to destroy thousands of records is to copy the memory that they lie in, and what they own is closed already.
-KO_CHILD_CODE absl::Status Supervisor::EnterChild(const RecordPtr& record, Outfit& outfit) {
-  kept_ = shared_from_this();
-  const AttemptFacts facts = FactsOf(*record, outfit);
-  fds_.CloseAll(/*kept=*/facts.takes_self ? kernel_->bell.fd() : -1);
+KO_CHILD_CODE absl::Status Supervisor::EnterChild(Launch& launch) {
+  running_bodies = &launch.running;
+  fds_.CloseAll(/*kept=*/launch.facts.takes_self ? kernel_->bell.fd() : -1);
   fd_limit_.Restore();
-  if (outfit.cgroup.has_value()) outfit.cgroup->AddSelf().IgnoreError();  // the session is left
-  outfit.cgroup.reset();
-  absl::StatusOr<std::unique_ptr<Self>> self = EnterAttempt(
-      facts, outfit.control, record->memory, facts.takes_self ? std::move(kernel_->bell) : os::EventFd());
-  if (self.ok()) self_ = *std::move(self);
+  if (launch.attempt.cgroup.has_value()) {
+    launch.attempt.cgroup->AddSelf().IgnoreError();  // the session is left
+    launch.attempt.cgroup.reset();
+  }
+  absl::StatusOr<std::unique_ptr<Self>> self =
+      EnterAttempt(launch.facts, launch.attempt.control, launch.record.memory,
+                   launch.facts.takes_self ? std::move(kernel_->bell) : os::EventFd());
+  if (self.ok()) launch.self = *std::move(self);
   return self.status();
+}
+
+bool Supervisor::HoldsRunningBody() const {
+  if (::gettid() != ::getpid()) return true;  // a thread that the body may have started, which cannot know
+  for (const RunningBody* each = running_bodies; each != nullptr; each = each->outer) {
+    if (each->supervisor == this) return true;
+  }
+  return false;
 }
 
 }  // namespace ko

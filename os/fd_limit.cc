@@ -26,7 +26,8 @@ bool FdLimit::Raise() {
 }
 
 KO_CHILD_CODE void FdLimit::Restore() {
-  if (raised_) ::setrlimit(RLIMIT_NOFILE, &original_);
+  if (!raised_) return;
+  ::setrlimit(RLIMIT_NOFILE, &original_);
   raised_ = false;
 }
 

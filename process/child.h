@@ -42,6 +42,7 @@ struct ResourceUsage {
 // outside the parent; others are listed below.
 class Child {
  public:
+  Child() = default;  // as one that was moved from
   Child(Child&& other) noexcept;
   Child& operator=(Child&& other) noexcept;
   ~Child();

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <variant>
@@ -25,8 +26,35 @@
 namespace ko {
 namespace {
 
-ExitStatus Refusal(std::string_view why) {
-  return ExitStatus::NotStarted(EDEADLK, "fork").WithReason(absl::FailedPreconditionError(why));
+// Here and below: not inlined, so that the frames between a fork and whoever asked for it are small. All of them have to be
+// copied, page by page, when the parent returns.
+[[gnu::noinline]] std::variant<Child, ExitStatus> Failure(int error_number, std::string_view stage,
+                                                          absl::Status why) {
+  return ExitStatus::NotStarted(error_number, std::string(stage)).WithReason(std::move(why));
+}
+
+std::variant<Child, ExitStatus> Refusal(std::string_view why) {
+  return Failure(EDEADLK, "fork", absl::FailedPreconditionError(why));
+}
+
+struct Parent {
+  pid_t pid;
+  const sigset_t& mask;
+};
+
+[[noreturn, gnu::noinline]] KO_CHILD_CODE void LiveInChild(ChildReport& report, std::atomic<uint32_t>& told,
+                                                           ChildBody& body, ForkOptions& options,
+                                                           ForkHooksRun& hooks, const Parent& parent) {
+  ForkedChild child(report, &told);
+  child.LeaveParentsExitHandlersAlone();
+  ForkedChild::Task task{.body = std::move(body),
+                         .hooks = &hooks,
+                         .setup = std::move(options.setup),
+                         .die_with_parent = options.die_with_parent,
+                         .parent = parent.pid,
+                         .mask = parent.mask};
+  os::LetInWhatWasHeldBack(task.mask);
+  child.Live(task);
 }
 
 }  // namespace
@@ -34,8 +62,7 @@ ExitStatus Refusal(std::string_view why) {
 KO_CHILD_CODE std::variant<Child, ExitStatus> TryFork(ChildBody body, ForkOptions options,
                                                       ReportSlots* slots) {
   if (!body) {
-    return ExitStatus::NotStarted(EINVAL, "fork")
-        .WithReason(absl::InvalidArgumentError("Fork: the body is empty"));
+    return Failure(EINVAL, "fork", absl::InvalidArgumentError("Fork: the body is empty"));
   }
   if (ForkHooksRun::IsRunningOnThisThread()) {
     return Refusal("Fork: called by a ForkHook, which must not fork");
@@ -48,7 +75,7 @@ KO_CHILD_CODE std::variant<Child, ExitStatus> TryFork(ChildBody body, ForkOption
         "where the body locks nothing of theirs, set ForkOptions::allow_threads");
   }
   absl::StatusOr<ReportSlot> slot = slots != nullptr ? slots->Allocate() : ReportSlots::AllocateAlone();
-  if (!slot.ok()) return ExitStatus::NotStarted(ENOMEM, "mmap").WithReason(slot.status());
+  if (!slot.ok()) return Failure(ENOMEM, "mmap", slot.status());
   ChildReport& report = slot->report();
   std::atomic<uint32_t>& told = slot->told();
   // Made before the fork: what this process writes to while the child is there, it has to copy.
@@ -64,21 +91,11 @@ KO_CHILD_CODE std::variant<Child, ExitStatus> TryFork(ChildBody body, ForkOption
     forked = os::ForkWithPidfd(os::Handlers::kReset);
     if (const auto* process = std::get_if<os::ForkedProcess>(&forked);
         process != nullptr && process->pid == 0) {
-      ForkedChild child(report, &told);
-      child.LeaveParentsExitHandlersAlone();
-      sigset_t mask = blocked.previous();
-      os::LetInWhatWasHeldBack(mask);
-      ForkedChild::Task task{.body = std::move(body),
-                             .hooks = &hooks,
-                             .setup = std::move(options.setup),
-                             .die_with_parent = options.die_with_parent,
-                             .parent = parent,
-                             .mask = mask};
-      child.Live(task);
+      LiveInChild(report, told, body, options, hooks, {parent, blocked.previous()});
     }
   }
   if (const auto* failure = std::get_if<os::StartFailure>(&forked)) {
-    return ExitStatus::NotStarted(failure->error_number, failure->stage);
+    return Failure(failure->error_number, failure->stage, absl::OkStatus());
   }
   auto& process = std::get<os::ForkedProcess>(forked);
   return ChildMaker::Make(process.pid, std::move(process.pidfd), std::move(reader));
