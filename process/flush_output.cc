@@ -1,5 +1,8 @@
 #include "ko/process/flush_output.h"
 
+#include <dlfcn.h>
+#include <sys/single_threaded.h>
+
 #include <cstdio>
 #include <iostream>
 #include <typeinfo>
@@ -30,10 +33,35 @@ void Flush(std::basic_ostream<Char>& stream) {
   if (!IsUnbuffered(stream)) stream.flush();
 }
 
+#ifdef __GLIBC__
+// Where the C library keeps the first of its streams, each of which names the next one; null where it does not tell.
+const FILE* const* FindStreams() {
+  static const auto* const first = static_cast<const FILE* const*>(::dlsym(RTLD_DEFAULT, "_IO_list_all"));
+  return first;
+}
+
+// Whether there is anything to do for fflush(nullptr). To call it for nothing costs a new process the first touch of two
+// places in the library's code, and both sides of a fork the copy of the page with the lock of its list.
+KO_CHILD_CODE bool MayHoldOutput() {
+  const FILE* const* const streams = FindStreams();
+  // Another thread may open or close a stream meanwhile.
+  if (streams == nullptr || !__libc_single_threaded) return true;
+  for (const FILE* stream = *streams; stream != nullptr; stream = stream->_chain) {
+    const bool is_wide = stream->_mode > 0;                               // whose buffer is hidden
+    const bool has_input = stream->_IO_read_ptr != stream->_IO_read_end;  // to be given back, in newer ones
+    const bool has_output = stream->_IO_write_ptr != stream->_IO_write_base;
+    if (is_wide || has_input || has_output) return true;
+  }
+  return false;
+}
+#else
+bool MayHoldOutput() { return true; }
+#endif
+
 }  // namespace
 
 KO_CHILD_CODE void FlushOutput() {
-  std::fflush(nullptr);
+  if (MayHoldOutput()) std::fflush(nullptr);
   // These have a buffer of their own after sync_with_stdio(false), and where the program gave them one.
   Flush(std::cout);
   Flush(std::clog);
