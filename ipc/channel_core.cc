@@ -182,11 +182,9 @@ const ChannelCore::Caller* ChannelCore::FindCaller(bool needs_slot, absl::Status
   constexpr size_t kRemembered = 8;
   constinit static thread_local Caller remembered[kRemembered] = {};
   Caller& caller = remembered[id_ % kRemembered];
-  // A fork copies what is remembered, and its process mark tells. A slot's word, which is the thread's own and so read
-  // relaxed, is another one when the thread is about to end.
+  // A fork copies what is remembered, and its process mark tells.
   if (caller.channel == id_ && caller.process_mark == os::ProcessMark() &&
-      (!needs_slot || (caller.life != nullptr && (caller.life->load(std::memory_order_relaxed) &
-                                                  ~FUTEX_WAITERS) == caller.life_word))) {
+      (!needs_slot || caller.has_slot())) {
     return &caller;
   }
   return FindCallerSlowly(caller, needs_slot, status);
@@ -364,9 +362,8 @@ void ChannelCore::ConsiderOwning(const Caller& caller, ChannelSide& side, Caller
 
 inline bool ChannelCore::SendAlone(const Caller& caller, std::string_view message) {
   ChannelSide& side = segment_.header->senders;
-  if (side.owner.load(std::memory_order_relaxed) != caller.sends.alone || message.size() > kMaxOwnersBytes) {
-    return false;
-  }
+  if (side.owner.load(std::memory_order_relaxed) != caller.sends.alone || !caller.has_slot()) return false;
+  if (message.size() > kMaxOwnersBytes) return false;
   ChannelParticipant& self = segment_.participants[caller.slot];
   const OwnersStep step(side, caller.sends.alone, self.sends, caller.life_word, *caller.robust_list);
   if (!step.may_be_taken() || closed()) return false;
@@ -389,7 +386,7 @@ inline bool ChannelCore::SendAlone(const Caller& caller, std::string_view messag
 
 inline bool ChannelCore::ReceiveAlone(const Caller& caller, Target target) {
   ChannelSide& side = segment_.header->receivers;
-  if (side.owner.load(std::memory_order_relaxed) != caller.receives.alone) return false;
+  if (side.owner.load(std::memory_order_relaxed) != caller.receives.alone || !caller.has_slot()) return false;
   ChannelParticipant& self = segment_.participants[caller.slot];
   const OwnersStep step(side, caller.receives.alone, self.receives, caller.life_word, *caller.robust_list);
   if (!step.may_be_taken() || closed()) return false;

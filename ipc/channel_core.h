@@ -88,6 +88,11 @@ class ChannelCore {
     uint32_t slot;
     mutable os::SpinHabit habit;
     mutable CallersSide sends, receives;
+
+    // Relaxed: the word is the thread's own. It is another one when the thread is about to end.
+    bool has_slot() const {
+      return life != nullptr && (life->load(std::memory_order_relaxed) & ~FUTEX_WAITERS) == life_word;
+    }
   };
   // The state word that a side cannot pass, as it was found.
   struct Obstacle {
@@ -98,7 +103,7 @@ class ChannelCore {
   // For how long a step may wait for another thread's that owns its side.
   struct Patience {
     absl::Duration timeout =
-        absl::ZeroDuration();  // from when it begins to wait; without meaning beside a deadline
+        absl::ZeroDuration();  // from when it begins to; without meaning beside a deadline
     const os::Deadline* deadline = nullptr;
     Interrupt interrupt = {};
   };

@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <atomic>
 #include <bit>
@@ -107,8 +108,8 @@ class ChannelKillTest : public testing::LeakCheckedTest {
     }
   }
 
-  void Run(Channel<Message>& channel, Ledger& ledger, int senders, int receivers) {
-    const int kills = Rounds(400);
+  void Run(Channel<Message>& channel, Ledger& ledger, int senders, int receivers, uint64_t max_messages) {
+    const int kills = Rounds(250);
     std::minstd_rand random(20240722);
     const auto start = [&](int index) {
       return TestChild([&] { return index < senders ? Send(channel, ledger) : Receive(channel, ledger); });
@@ -117,8 +118,8 @@ class ChannelKillTest : public testing::LeakCheckedTest {
     for (int i = 0; i < senders + receivers; ++i) children.push_back(start(i));
     uint64_t killed_receivers = 0;
     for (int i = 0; i < kills; ++i) {
-      for (volatile unsigned spin = random() % 40'000; spin > 0; spin = spin - 1) {
-      }
+      const uint64_t until = ledger.next_number + random() % max_messages;
+      while (ledger.next_number < until) ::sched_yield();
       // Sometimes several at once, so that those who recover from a death die as well.
       std::vector<size_t> victims;
       for (size_t victim = 0; victim < children.size(); ++victim) {
@@ -153,18 +154,19 @@ TYPED_TEST_SUITE(ChannelKillTest, Messages);
 struct Crowd {
   size_t capacity;
   int senders, receivers;
+  uint64_t max_messages;  // between two deaths
 };
 
 TYPED_TEST(ChannelKillTest, EveryMessageIsAccountedFor) {
-  // One of a kind owns its side for as long as it lives.
-  for (const auto& [capacity, senders, receivers] :
-       {Crowd{1, 3, 3}, Crowd{16, 3, 3}, Crowd{64, 1, 1}, Crowd{64, 2, 1}, Crowd{64, 1, 2}}) {
+  // One of a kind comes to own its side, where it lives for long enough.
+  for (const auto& [capacity, senders, receivers, max_messages] :
+       {Crowd{1, 3, 3, 40}, Crowd{16, 3, 3, 200}, Crowd{64, 1, 1, 2000}, Crowd{64, 2, 1, 1000}}) {
     absl::StatusOr<os::SharedMapping> memory = os::SharedMapping::Create(sizeof(Ledger));
     ASSERT_THAT(memory, IsOk());
     absl::StatusOr<Channel<TypeParam>> channel =
         Channel<TypeParam>::Create({.capacity = capacity, .max_message_bytes = 1024, .max_participants = 16});
     ASSERT_THAT(channel, IsOk());
-    this->Run(*channel, *static_cast<Ledger*>(memory->data()), senders, receivers);
+    this->Run(*channel, *static_cast<Ledger*>(memory->data()), senders, receivers, max_messages);
     if (this->HasFatalFailure()) return;
   }
 }

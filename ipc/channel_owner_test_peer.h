@@ -25,15 +25,20 @@ inline void OwnBothSides(Channel<uint64_t>& channel) {
   }
 }
 
-// Likewise, in a few steps, of a channel whose messages are longer than a pair's.
+// Likewise, of a channel whose messages are longer than a pair's: the calling thread has taken both sides, and will be alone
+// after the next step of each.
 template <class Message>
-void OwnBothSidesSoon(Channel<Message>& channel) {
+void TakeBothSides(Channel<Message>& channel) {
   ASSERT_THAT(channel.TrySend({}), testing::IsOk());
   ASSERT_THAT(channel.TryReceive(), testing::IsOk());
   const ChannelSegment& segment = ChannelTestPeer::Segment(channel);
   const uint64_t taken = ChannelOwners::FirstTakenBy(ChannelTestPeer::OwnSlot(channel));
   segment.header->senders.owner = taken;
   segment.header->receivers.owner = taken;
+}
+template <class Message>
+void OwnBothSidesSoon(Channel<Message>& channel) {
+  TakeBothSides(channel);
   ASSERT_THAT(channel.TrySend({}), testing::IsOk());
   ASSERT_THAT(channel.TryReceive(), testing::IsOk());
 }
