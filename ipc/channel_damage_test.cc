@@ -57,6 +57,17 @@ TEST_F(ChannelDamageTest, AnOwnerThatIsNoSlotIsDataLoss) {
   EXPECT_THAT(channel->TryReceive(), StatusIs(kDataLoss));
 }
 
+TEST_F(ChannelDamageTest, AnOwnerOfASideThatIsNoSlotIsDataLoss) {
+  absl::StatusOr<Strings> channel = Make();
+  ASSERT_THAT(channel, IsOk());
+  ASSERT_THAT(channel->Send("x"), IsOk());
+  for (ChannelSide* side : {&SegmentOf(*channel).header->senders, &SegmentOf(*channel).header->receivers}) {
+    side->owner = 5;  // of four
+  }
+  EXPECT_THAT(channel->TrySend("y"), StatusIs(kDataLoss));
+  EXPECT_THAT(channel->TryReceive(), StatusIs(kDataLoss));
+}
+
 TEST_F(ChannelDamageTest, ATurnThatCannotBeIsDataLoss) {
   absl::StatusOr<Strings> channel = Make();
   ASSERT_THAT(channel, IsOk());
