@@ -1,14 +1,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
-#include <sched.h>
-#include <unistd.h>
 
-#include <atomic>
 #include <cstdint>
 #include <iostream>
 #include <memory>
-#include <new>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -19,7 +16,7 @@
 #include "ko/ipc/channel_test_peer.h"
 #include "ko/ipc/channel_test_writer.h"
 #include "ko/ipc/test_child.h"
-#include "ko/os/shared_mapping.h"
+#include "ko/ipc/test_sleeper.h"
 #include "ko/testing/gate.h"
 #include "ko/testing/kill_at_every_instruction.h"
 #include "ko/testing/leaks.h"
@@ -85,13 +82,7 @@ struct Polled {
 template <class Kind>
 struct Fixture {
   Channel<typename Kind::Message> channel = *Channel<typename Kind::Message>::Create(Kind::Options());
-  // Of the sleeper: when it may fall asleep, and that it is about to.
-  struct Flags {
-    std::atomic<bool> may_go, goes;
-  };
-  os::SharedMapping memory = *os::SharedMapping::Create(sizeof(Flags));
-  Flags* const flags = new (memory.data()) Flags();
-  std::unique_ptr<TestChild> sleeper;
+  std::optional<TestSleeper> sleeper;
 
   absl::Status Send(uint64_t number) { return channel.TrySend(Kind::Make(number)); }
   // kTorn also where there is none.
@@ -107,18 +98,11 @@ struct Fixture {
   }
   void PrepareBesideASleeper() {
     Prepare();
-    flags->may_go = true;
-    while (!flags->goes) ::sched_yield();
-    testing::AwaitState(sleeper->pid(), 'S');
+    sleeper->AwaitAsleep();
   }
-  // Sleeps in `call` when the operation lets it, and exits with 0 where that ends well.
   template <class Call>
   void AddSleeper(Call call) {
-    sleeper = std::make_unique<TestChild>([this, call] {
-      while (!flags->may_go) ::sched_yield();
-      flags->goes = true;
-      return call(*this) ? 0 : 1;
-    });
+    sleeper.emplace([this, call] { return call(*this); });
   }
 
   bool IsReadable() {
@@ -322,7 +306,7 @@ TYPED_TEST(ChannelEveryInstructionTest, SendWakesAReceiver) {
         if (ChannelTestPeer::CountFull(fixture.channel) == 0) {
           EXPECT_THAT(fixture.Send(2), IsOk());
         }
-        testing::AwaitEnded(fixture.sleeper->pid());
+        fixture.sleeper->AwaitEnded();
         fixture.Receive();
         this->ExpectWorks(fixture);
       },
@@ -351,7 +335,7 @@ TYPED_TEST(ChannelEveryInstructionTest, ReceiveWakesASender) {
         uint64_t next = 0;
         // Room that is there is what it wakes for.
         if (ChannelTestPeer::CountFull(fixture.channel) == kCapacity) next = fixture.Receive();
-        testing::AwaitEnded(fixture.sleeper->pid());
+        fixture.sleeper->AwaitEnded();
         if (next == 0) next = fixture.Receive();
         this->ExpectMessages(fixture, next + 1, kCapacity + 1);
         this->ExpectWorks(fixture);
@@ -377,7 +361,7 @@ TYPED_TEST(ChannelEveryInstructionTest, CloseWakesAReceiver) {
         if (!fixture.channel.closed()) {
           EXPECT_THAT(fixture.channel.Close(), IsOk());
         }
-        testing::AwaitEnded(fixture.sleeper->pid());
+        fixture.sleeper->AwaitEnded();
       },
       this->kOptions));
 }

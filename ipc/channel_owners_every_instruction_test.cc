@@ -1,24 +1,20 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sched.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cstdint>
 #include <iostream>
 #include <memory>
-#include <new>
+#include <optional>
 
 #include "absl/status/status.h"
 #include "ko/ipc/channel.h"
 #include "ko/ipc/channel_owner_test_peer.h"
 #include "ko/ipc/channel_test_peer.h"
-#include "ko/ipc/test_child.h"
+#include "ko/ipc/test_sleeper.h"
 #include "ko/os/membarrier.h"
-#include "ko/os/shared_mapping.h"
 #include "ko/testing/kill_at_every_instruction.h"
 #include "ko/testing/leaks.h"
-#include "ko/testing/process_state.h"
 #include "ko/testing/rounds.h"
 #include "ko/testing/status_matchers.h"
 
@@ -43,13 +39,7 @@ struct Message {
 
 struct Fixture {
   Channel<Message> channel = *Channel<Message>::Create({.capacity = kCapacity});
-  // Of the child beside the operation: when it may begin, and that it is about to do what it is there for.
-  struct Flags {
-    std::atomic<bool> may_go, goes;
-  };
-  os::SharedMapping memory = *os::SharedMapping::Create(sizeof(Flags));
-  Flags* const flags = new (memory.data()) Flags();
-  std::unique_ptr<TestChild> other;
+  std::optional<TestSleeper> other;
 
   absl::Status Send(uint64_t number) { return channel.TrySend({number, number}); }
   // kNone also for one that is torn.
@@ -58,19 +48,19 @@ struct Fixture {
     return message.number == message.again ? message.number : kNone;
   }
 
-  template <class Body>
-  void AddOther(Body body) {
-    other = std::make_unique<TestChild>([this, body] {
-      while (!flags->may_go) ::sched_yield();
-      return body(*this) ? 0 : 1;
-    });
-  }
-  void AwaitOtherAsleep() {
-    flags->may_go = true;
-    while (!flags->goes) ::sched_yield();
-    testing::AwaitState(other->pid(), 'S');
+  // What a process does once in its life is done, and the other one sleeps.
+  void PrepareBesideTheOther() {
+    Channel<Message> own = *Channel<Message>::Create({.capacity = kCapacity});
+    EXPECT_THAT(own.TrySend({1, 1}), IsOk());
+    other->AwaitAsleep();
   }
 };
+
+// Falls asleep outside of any call, as the owner of both sides.
+bool Pause() {
+  ::pause();
+  return true;
+}
 
 class ChannelOwnersEveryInstructionTest : public testing::LeakCheckedTest {
  protected:
@@ -159,15 +149,12 @@ TEST_F(ChannelOwnersEveryInstructionTest, SendWakesAReceiver) {
   ExpectProved(KillAtEveryInstruction(
       [] {
         auto fixture = MakeEmpty();
-        fixture->AddOther([](Fixture& shared) {
-          shared.flags->goes = true;
-          return shared.channel.Receive().ok();
-        });
+        fixture->other.emplace([&] { return fixture->channel.Receive().ok(); });
         return fixture;
       },
       [](Fixture& fixture) {
         OwnBothSidesSoon(fixture.channel);
-        fixture.AwaitOtherAsleep();
+        fixture.other->AwaitAsleep();
         KillPointsStartHere();
         EXPECT_THAT(fixture.channel.Send({1, 1}), IsOk());
         // It has woken somebody after a few steps only, so it has given the side back.
@@ -178,7 +165,7 @@ TEST_F(ChannelOwnersEveryInstructionTest, SendWakesAReceiver) {
         if (ChannelTestPeer::CountFull(fixture.channel) == 0) {
           EXPECT_THAT(fixture.channel.Send({2, 2}), IsOk());
         }
-        testing::AwaitEnded(fixture.other->pid());
+        fixture.other->AwaitEnded();
         fixture.Receive();
         ExpectWorks(fixture);
       },
@@ -189,18 +176,18 @@ TEST_F(ChannelOwnersEveryInstructionTest, ReceiveWakesASender) {
   ExpectProved(KillAtEveryInstruction(
       [] {
         auto fixture = MakeEmpty();
-        fixture->AddOther([](Fixture& shared) {
-          for (uint64_t number = 1; number <= kCapacity; ++number) {
-            if (!shared.Send(number).ok()) return false;
-          }
-          shared.flags->goes = true;
-          return shared.channel.Send({kCapacity + 1, kCapacity + 1}).ok();
-        });
+        fixture->other.emplace(
+            [&] {
+              bool all_sent = true;
+              for (uint64_t number = 1; number <= kCapacity; ++number) all_sent &= fixture->Send(number).ok();
+              return all_sent;
+            },
+            [&] { return fixture->channel.Send({kCapacity + 1, kCapacity + 1}).ok(); });
         return fixture;
       },
       [](Fixture& fixture) {
         OwnBothSidesSoon(fixture.channel);
-        fixture.AwaitOtherAsleep();
+        fixture.other->AwaitAsleep();
         KillPointsStartHere();
         EXPECT_EQ(fixture.Receive(), 1u);
       },
@@ -208,7 +195,7 @@ TEST_F(ChannelOwnersEveryInstructionTest, ReceiveWakesASender) {
         uint64_t next = 0;
         // Room that is there is what it wakes for.
         if (ChannelTestPeer::CountFull(fixture.channel) == kCapacity) next = fixture.Receive();
-        testing::AwaitEnded(fixture.other->pid());
+        fixture.other->AwaitEnded();
         if (next == 0) next = fixture.Receive();
         while (next < kCapacity + 1) EXPECT_EQ(fixture.Receive(), ++next);
         ExpectWorks(fixture);
@@ -221,20 +208,16 @@ TEST_F(ChannelOwnersEveryInstructionTest, TakingBothSidesBack) {
   ExpectProved(KillAtEveryInstruction(
       [] {
         auto fixture = MakeEmpty();
-        fixture->AddOther([](Fixture& shared) {
-          OwnBothSidesSoon(shared.channel);
-          if (!shared.Send(1).ok()) return false;
-          shared.flags->goes = true;
-          ::pause();
-          return true;
-        });
+        fixture->other.emplace(
+            [&] {
+              OwnBothSidesSoon(fixture->channel);
+              return fixture->Send(1).ok();
+            },
+            Pause);
         return fixture;
       },
       [](Fixture& fixture) {
-        // What a process does once in its life is done.
-        Channel<Message> own = *Channel<Message>::Create({.capacity = 4});
-        EXPECT_THAT(own.TrySend({1, 1}), IsOk());
-        fixture.AwaitOtherAsleep();
+        fixture.PrepareBesideTheOther();
         KillPointsStartHere();
         EXPECT_THAT(fixture.Send(2), IsOk());
         EXPECT_EQ(fixture.Receive(), 1u);
@@ -254,33 +237,28 @@ TEST_F(ChannelOwnersEveryInstructionTest, WaitingForADyingOwner) {
   ExpectProved(KillAtEveryInstruction(
       [] {
         auto fixture = MakeEmpty();
-        fixture->AddOther([](Fixture& shared) {
-          OwnBothSidesSoon(shared.channel);
-          BeginSendersStep(shared.channel);
-          shared.flags->goes = true;
-          ::pause();
-          return true;
-        });
+        fixture->other.emplace(
+            [&] {
+              OwnBothSidesSoon(fixture->channel);
+              BeginSendersStep(fixture->channel);
+              return true;
+            },
+            Pause);
         return fixture;
       },
       [](Fixture& fixture) {
-        Channel<Message> own = *Channel<Message>::Create({.capacity = 4});
-        EXPECT_THAT(own.TrySend({1, 1}), IsOk());
-        fixture.AwaitOtherAsleep();
+        fixture.PrepareBesideTheOther();
         KillPointsStartHere();
         EXPECT_THAT(fixture.channel.Send({1, 1}), IsOk());
       },
       [](Fixture& fixture) {
-        if (fixture.flags->goes) fixture.other->Kill();
-        testing::AwaitEnded(fixture.other->pid());
+        fixture.other->Kill();
+        fixture.other->AwaitEnded();
         const uint64_t only = fixture.Receive();
         EXPECT_TRUE(only == 1 || only == kNone) << only;
         ExpectWorks(fixture);
       },
-      kOptions,
-      [](Fixture& fixture) {
-        if (fixture.flags->goes) fixture.other->Kill();
-      }));
+      kOptions, [](Fixture& fixture) { fixture.other->Kill(); }));
 }
 
 }  // namespace

@@ -181,6 +181,7 @@ TEST_F(ChannelOwnersTest, ASleeperIsWokenByAnOwnersDeath) {
 TEST_F(ChannelOwnersTest, GuestsAreServedBesideAStream) {
   constexpr uint64_t kStream = 200'000;
   constexpr uint64_t kGuest = uint64_t{1} << 32;
+  constexpr uint64_t kGuests = 20;
   for (int round = 0; round < Rounds(20); ++round) {
     Numbers channel = *Numbers::Create({.capacity = 64});
     TestChild stream([&] {
@@ -189,21 +190,22 @@ TEST_F(ChannelOwnersTest, GuestsAreServedBesideAStream) {
       }
       return 0;
     });
+    Gate next_guest_may_go;
     TestChild guest([&] {
-      for (uint64_t number = 0; number < 20; ++number) {
-        if (!channel.Send(kGuest + number).ok()) return 1;
-        ::usleep(200);
+      for (uint64_t number = 0; number < kGuests; ++number) {
+        if (!next_guest_may_go.Pass() || !channel.Send(kGuest + number).ok()) return 1;
       }
       return 0;
     });
     uint64_t next = 0;
     uint64_t next_guest = kGuest;
-    while (next < kStream || next_guest < kGuest + 20) {
+    while (next < kStream || next_guest < kGuest + kGuests) {
       const absl::StatusOr<uint64_t> number = channel.Receive();
       ASSERT_THAT(number, IsOk());
       uint64_t& expected = *number < kGuest ? next : next_guest;
       ASSERT_EQ(*number, expected);
       ++expected;
+      if (*number < kGuest && next % (kStream / kGuests) == 0) next_guest_may_go.Open();
     }
     EXPECT_EQ(stream.Wait(), 0);
     EXPECT_EQ(guest.Wait(), 0);

@@ -1,19 +1,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sched.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <csignal>
 #include <iostream>
 #include <memory>
-#include <new>
+#include <optional>
 #include <utility>
 
 #include "absl/time/time.h"
 #include "ko/ipc/semaphore.h"
 #include "ko/ipc/test_child.h"
-#include "ko/os/shared_mapping.h"
+#include "ko/ipc/test_sleeper.h"
 #include "ko/testing/gate.h"
 #include "ko/testing/kill_at_every_instruction.h"
 #include "ko/testing/leaks.h"
@@ -40,7 +38,7 @@ struct Fixture {
   explicit Fixture(int permits = 1) : semaphore(*Semaphore::Create(permits)) {}
   Semaphore semaphore;
   std::unique_ptr<TestChild> other;
-  os::SharedMapping shared;
+  std::optional<TestSleeper> sleeper;
 };
 
 std::unique_ptr<Fixture> MakeFree() { return std::make_unique<Fixture>(); }
@@ -184,20 +182,10 @@ TEST_F(SemaphoreEveryInstructionTest, AcquireThatSleepsAndIsWoken) {
   std::cout << report.ToString() << "\n";
 }
 
-// In the fixture, one that sleeps for the permit as soon as the operation lets it, and ends well when it has got it.
-struct Sleeper {
-  std::atomic<bool> may_go, goes;
-};
-
+// With one that sleeps for the permit as soon as the operation lets it, and ends well when it has got it.
 std::unique_ptr<Fixture> MakeWithSleeper() {
   auto fixture = MakeFree();
-  fixture->shared = *os::SharedMapping::Create(sizeof(Sleeper));
-  auto* const sleeper = new (fixture->shared.data()) Sleeper();
-  fixture->other = std::make_unique<TestChild>([&, sleeper] {
-    while (!sleeper->may_go) ::sched_yield();
-    sleeper->goes = true;
-    return fixture->semaphore.Acquire().ok() ? 0 : 1;
-  });
+  fixture->sleeper.emplace([&] { return fixture->semaphore.Acquire().ok(); });
   return fixture;
 }
 
@@ -207,15 +195,12 @@ TEST_F(SemaphoreEveryInstructionTest, ReleaseWakesASleeper) {
       [](Fixture& fixture) {
         Prepare(fixture.semaphore);
         fixture.semaphore.Acquire().IgnoreError();
-        auto* const sleeper = static_cast<Sleeper*>(fixture.shared.data());
-        sleeper->may_go = true;
-        while (!sleeper->goes) ::sched_yield();
-        testing::AwaitState(fixture.other->pid(), 'S');
+        fixture.sleeper->AwaitAsleep();
         KillPointsStartHere();
         fixture.semaphore.Release().IgnoreError();
       },
       [](Fixture& fixture) {
-        testing::AwaitEnded(fixture.other->pid());  // with the permit, which it gave back by ending
+        fixture.sleeper->AwaitEnded();  // with the permit, which it gave back by ending
         CheckAllFree(fixture);
       });
   EXPECT_TRUE(report.completed);
