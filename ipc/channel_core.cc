@@ -192,19 +192,13 @@ const ChannelCore::Caller* ChannelCore::FindCaller(bool needs_slot, absl::Status
 
 const ChannelCore::Caller* ChannelCore::FindCallerSlowly(Caller& cached, bool needs_slot,
                                                          absl::Status& status) {
-  Caller caller = {.process_mark = os::ProcessMark(),
-                   .channel = id_,
-                   .robust_list = nullptr,
-                   .life = nullptr,
-                   .life_word = 0,
-                   .slot = kNobody,
-                   .habit = {},
-                   .sends = {},
-                   .receives = {}};
-  if (cached.channel == id_ && cached.process_mark == caller.process_mark) {
-    caller.habit = cached.habit;
-    caller.sends = cached.sends;
-    caller.receives = cached.receives;
+  const uint64_t process_mark = os::ProcessMark();
+  Caller caller = cached;  // with what the thread has learnt of this channel
+  if (cached.channel != id_ || cached.process_mark != process_mark) {
+    caller = {};
+    caller.process_mark = process_mark;
+    caller.channel = id_;
+    caller.slot = kNobody;
   }
   status = os::GetRobustListHead(&caller.robust_list);
   if (!status.ok()) return nullptr;
@@ -342,6 +336,13 @@ void ChannelCore::RingAsOwner(ChannelSide& side, ChannelSide& other, CallersSide
   own.alone = ChannelOwners::kNever;
 }
 
+inline void ChannelCore::Pass(ChannelSide& side, ChannelSide& other, CallersSide& own, uint64_t position) {
+  side.hint.store(position + 1, std::memory_order_release);  // as in SendBesideOthers
+  // Pairs with the barrier in BlockInside.
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  if (other.bell.word.load(std::memory_order_relaxed) != 0) RingAsOwner(side, other, own, position);
+}
+
 void ChannelCore::ConsiderOwning(const Caller& caller, ChannelSide& side, CallersSide& own,
                                  uint64_t position) {
   if (pollable_) return;
@@ -376,11 +377,7 @@ inline bool ChannelCore::SendAlone(const Caller& caller, std::string_view messag
   FillCell(cell, message);
   // Release: pairs with the loads by receivers.
   cell.state.store(PackCell(CellState::kFull, turn), std::memory_order_release);
-  side.hint.store(position + 1, std::memory_order_release);  // as in SendBesideOthers
-  // Pairs with the barrier in BlockInside.
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  ChannelSide& other = segment_.header->receivers;
-  if (other.bell.word.load(std::memory_order_relaxed) != 0) RingAsOwner(side, other, caller.sends, position);
+  Pass(side, segment_.header->receivers, caller.sends, position);
   return true;
 }
 
@@ -404,13 +401,7 @@ inline bool ChannelCore::ReceiveAlone(const Caller& caller, Target target) {
   }
   // Release: pairs with the loads by senders.
   cell.state.store(PackCell(CellState::kEmpty, turn + 1), std::memory_order_release);
-  side.hint.store(position + 1, std::memory_order_release);  // as in SendBesideOthers
-  // As in SendAlone.
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  ChannelSide& other = segment_.header->senders;
-  if (other.bell.word.load(std::memory_order_relaxed) != 0) {
-    RingAsOwner(side, other, caller.receives, position);
-  }
+  Pass(side, segment_.header->senders, caller.receives, position);
   return true;
 }
 

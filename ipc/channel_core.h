@@ -30,7 +30,8 @@ namespace ko {
 // A Channel without its type: messages are bytes. See Channel for its contract.
 //
 // A message goes through one cell of the ring, and each step of it is one compare-exchange of the cell's state word: so a
-// death leaves the cell before the step or after it, and whoever needs the cell can tell that its owner has ended.
+// death leaves the cell before the step or after it, and whoever needs the cell can tell that its owner has ended. A thread
+// that owns its side (ChannelOwners) takes its steps by plain stores.
 //
 // Sleeping. Of each side at most one thread sleeps on the ring: the one inside the side's turnstile. It sleeps on several
 // words together, having set the bell:
@@ -39,7 +40,7 @@ namespace ko {
 // - the life of that cell's owner, if it has one;
 // - the word that tells of Close, and the caller's interrupt.
 // A thread that is about to take such a step has announced the bell to the kernel (AnnounceRobust): if it dies anywhere
-// between the step and the ringing, the kernel wakes the sleeper in its place.
+// between the step and the ringing, the kernel wakes the sleeper in its place. If an owner does, the sleeper watches its life.
 //
 // Polling. A receiver that finds nothing drains the eventfd; a sender that finds it drained rings it after it has claimed
 // its cell and before it publishes. Both do so under a robust lock, and the receiver only while the next cell is empty.
@@ -139,6 +140,8 @@ class ChannelCore {
   void FillCell(ChannelCell& cell, std::string_view message) const;
   size_t BytesIn(const ChannelCell& cell) const;  // as the cell says
 
+  // The end of an owner's step, which has made `position` the other side's.
+  void Pass(ChannelSide& side, ChannelSide& other, CallersSide& own, uint64_t position);
   void RingAsOwner(ChannelSide& side, ChannelSide& other, CallersSide& own, uint64_t position);
   bool LetsIn(const Caller& caller, const ChannelSide& side) const;
   absl::Status TakeBack(const Caller& caller, ChannelSide& side, const Patience& patience) const;

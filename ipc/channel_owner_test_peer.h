@@ -32,7 +32,7 @@ void TakeBothSides(Channel<Message>& channel) {
   ASSERT_THAT(channel.TrySend({}), testing::IsOk());
   ASSERT_THAT(channel.TryReceive(), testing::IsOk());
   const ChannelSegment& segment = ChannelTestPeer::Segment(channel);
-  const uint64_t taken = ChannelOwners::FirstTakenBy(ChannelTestPeer::OwnSlot(channel));
+  const uint64_t taken = ChannelOwners::TakenBy(ChannelTestPeer::OwnSlot(channel), 1);
   segment.header->senders.owner = taken;
   segment.header->receivers.owner = taken;
 }

@@ -25,8 +25,7 @@ bool ChannelOwners::Take(ChannelSide& side, uint32_t slot) const {
   if (!os::AcceptBarriers()) return false;
   uint64_t owner = side.owner.load(kTotal);
   if (!IsNobodys(owner)) return true;
-  const uint64_t count = (owner >> kCountShift) + 1;
-  side.owner.compare_exchange_strong(owner, count << kCountShift | (slot + 1), kTotal);
+  side.owner.compare_exchange_strong(owner, TakenBy(slot, (owner >> kCountShift) + 1), kTotal);
   return true;
 }
 

@@ -16,9 +16,8 @@ namespace ko {
 // Which thread a side of a channel belongs to, for as long as nobody else wants to take a step there.
 //
 // While it is nobody's, each step is a compare-exchange of a cell's state word. An owner takes its steps by plain stores, with
-// no fence, rings no bell and looks for no sleeper; it only says in its slot that it is busy. Whoever is in need of the side,
-// because it wants to take a step there, or to sleep until somebody does, or to know what will never come any more, takes it
-// back first.
+// no fence, and says in its slot that it is busy meanwhile. Whoever wants to take a step there, or to know what will never come
+// any more, takes the side back first.
 //
 // - To take a side is one compare-exchange of its owner word. Other threads may have looked at the word before, and take a step
 //   after. Such a step can only be at the first position that was left then; so when the new owner has taken a step by
@@ -26,7 +25,9 @@ namespace ko {
 // - To take it back, mark the owner word, let the kernel pass a barrier in every thread that runs (os/membarrier.h), and wait
 //   until the owner is not busy: it has seen the mark then, or will see it before its next step. It is busy for a few
 //   instructions; if it dies there, the kernel frees the word that says so and wakes whoever waits.
-// - On a closed channel nobody takes a side.
+// - An owner looks at the other side's bell as everybody does, but without a fence, and if it dies the kernel does not ring it.
+//   So who sleeps passes a barrier in every thread after it has set the bell, and watches the owner's life.
+// - On a closed channel an owner takes no step.
 class ChannelOwners {
  public:
   ChannelOwners(const ChannelSegment& segment, const ChannelParticipants& participants)
@@ -46,7 +47,10 @@ class ChannelOwners {
     return !IsNobodys(owner) && !IsOf(owner, slot) && participants_.IsSlot(SlotOf(owner)) &&
            !participants_.IsDead(SlotOf(owner));
   }
-  static constexpr uint64_t FirstTakenBy(uint32_t slot) { return uint64_t{1} << kCountShift | (slot + 1); }
+  // When it has been taken for the `count`th time.
+  static constexpr uint64_t TakenBy(uint32_t slot, uint64_t count) {
+    return count << kCountShift | (slot + 1);
+  }
   static constexpr uint64_t kNever = ~uint64_t{0};  // no owner word
 
   // After a step of the thread in `slot`, when the side was nobody's. False where the thread has no hope of it.
