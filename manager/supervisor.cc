@@ -213,10 +213,12 @@ absl::StatusOr<int> Supervisor::RunOnce(const os::Deadline& deadline) {
 
 absl::StatusOr<int> Supervisor::RunRound(const os::Deadline& deadline, absl::FunctionRef<void()> on_wake) {
   auto count = static_cast<int>(announcements_.untold());
-  if (count > 0) {
+  const auto tell = [&] {
+    if (announcements_.untold() == 0) return;
     on_wake();
     RunCallbacks();
-  }
+  };
+  tell();
   do {
     if (closed_) return ClosedByHandler();
     if (absl::Status open = EnsureOpen(); !open.ok()) return count > 0 ? absl::StatusOr<int>(count) : open;
@@ -224,10 +226,7 @@ absl::StatusOr<int> Supervisor::RunRound(const os::Deadline& deadline, absl::Fun
         Collect(count > 0 ? os::Deadline::After(absl::ZeroDuration()) : deadline, on_wake);
     if (!collected.ok()) return collected;
     count += *collected;
-    if (announcements_.untold() > 0) {
-      on_wake();
-      RunCallbacks();
-    }
+    tell();
     if (closed_) return ClosedByHandler();
   } while (count == 0 && IsOwnedByThisProcess() &&
            !deadline.expired());  // a bell may have rung for what had been seen

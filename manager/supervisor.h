@@ -282,8 +282,8 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
   bool closed_ = false;
   std::deque<absl::AnyInvocable<void()>> shutdown_handlers_;
 
-  std::shared_ptr<Supervisor>
-      kept_;  // this, in a child whose body lies in it, from the time that nobody else has it
+  // This, in a child whose body lies in it, from the time that nobody else has it.
+  std::shared_ptr<Supervisor> kept_;
 };
 
 }  // namespace ko

@@ -43,9 +43,10 @@ const FILE* const* FindStreams() {
 // Whether there is anything to do for fflush(nullptr). To call it for nothing costs a new process the first touch of two
 // places in the library's code, and both sides of a fork the copy of the page with the lock of its list.
 KO_CHILD_CODE bool MayHoldOutput() {
+  // Another thread may open or close a stream meanwhile, or have held the loader's lock when this process was forked.
+  if (!__libc_single_threaded) return true;
   const FILE* const* const streams = FindStreams();
-  // Another thread may open or close a stream meanwhile.
-  if (streams == nullptr || !__libc_single_threaded) return true;
+  if (streams == nullptr) return true;
   for (const FILE* stream = *streams; stream != nullptr; stream = stream->_chain) {
     const bool is_wide = stream->_mode > 0;                               // whose buffer is hidden
     const bool has_input = stream->_IO_read_ptr != stream->_IO_read_end;  // to be given back, in newer ones
