@@ -230,7 +230,7 @@ void Channel(benchmark::State& state) {
   };
   const auto receive = [&] {
     channel->Receive(message);
-    benchmark::DoNotOptimize(message);
+    benchmark::ClobberMemory();
     return message.words[0];
   };
   const SharedObject<std::atomic<uint64_t>> received_elsewhere;

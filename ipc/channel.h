@@ -107,18 +107,24 @@ class Channel : public ChannelBase {
   // room; FailedPrecondition for a closed channel.
   absl::Status Send(const T& message, absl::Duration timeout = absl::InfiniteDuration(),
                     Interrupt interrupt = {}) {
-    return core_ == nullptr ? MovedFrom() : core_->Send(BytesOf(message), timeout, interrupt);
+    if (core_ == nullptr) return MovedFrom();
+    if (!interrupt.fired() && core_->SendAlone(BytesOf(message), /*byte_strings=*/false))
+      return absl::OkStatus();
+    return core_->Send(BytesOf(message), timeout, interrupt);
   }
   // Errors: Unavailable where it is full, or after some milliseconds where another sender is stopped within a call;
   // FailedPrecondition for a closed channel.
   absl::Status TrySend(const T& message) {
-    return core_ == nullptr ? MovedFrom() : core_->TrySend(BytesOf(message));
+    if (core_ == nullptr) return MovedFrom();
+    if (core_->SendAlone(BytesOf(message), /*byte_strings=*/false)) return absl::OkStatus();
+    return core_->TrySend(BytesOf(message));
   }
 
   // Sleeps while the channel is empty. Errors: DeadlineExceeded; Cancelled when `interrupt` has fired, also where there is
   // a message; FailedPrecondition when the channel is closed and empty.
   absl::StatusOr<T> Receive(absl::Duration timeout = absl::InfiniteDuration(), Interrupt interrupt = {}) {
-    return Into([&](ChannelCore::Target target) { return core_->Receive(target, timeout, interrupt); });
+    return Into([&](ChannelCore::Target target) { return core_->Receive(target, timeout, interrupt); },
+                interrupt);
   }
   // Errors: Unavailable where it is empty, or as above; FailedPrecondition when it is closed and empty.
   absl::StatusOr<T> TryReceive() {
@@ -136,9 +142,11 @@ class Channel : public ChannelBase {
     return {reinterpret_cast<const char*>(&message), sizeof(T)};
   }
   template <class Operation>
-  absl::StatusOr<T> Into(Operation operation) {
+  absl::StatusOr<T> Into(Operation operation, Interrupt interrupt = {}) {
     if (core_ == nullptr) return MovedFrom();
     std::array<char, sizeof(T)> message;
+    if (!interrupt.fired() && core_->ReceiveAlone({.fixed = message.data()}, sizeof(T)))
+      return std::bit_cast<T>(message);
     absl::Status status = operation(ChannelCore::Target{.fixed = message.data()});
     if (!status.ok()) return status;
     return std::bit_cast<T>(message);
@@ -158,15 +166,20 @@ class Channel<std::string> : public ChannelBase {
   // Beside the errors of any channel: InvalidArgument for a message that is longer than the channel's limit.
   absl::Status Send(std::string_view message, absl::Duration timeout = absl::InfiniteDuration(),
                     Interrupt interrupt = {}) {
-    return core_ == nullptr ? MovedFrom() : core_->Send(message, timeout, interrupt);
+    if (core_ == nullptr) return MovedFrom();
+    if (!interrupt.fired() && core_->SendAlone(message, /*byte_strings=*/true)) return absl::OkStatus();
+    return core_->Send(message, timeout, interrupt);
   }
   absl::Status TrySend(std::string_view message) {
-    return core_ == nullptr ? MovedFrom() : core_->TrySend(message);
+    if (core_ == nullptr) return MovedFrom();
+    if (core_->SendAlone(message, /*byte_strings=*/true)) return absl::OkStatus();
+    return core_->TrySend(message);
   }
 
   absl::StatusOr<std::string> Receive(absl::Duration timeout = absl::InfiniteDuration(),
                                       Interrupt interrupt = {}) {
-    return Into([&](ChannelCore::Target target) { return core_->Receive(target, timeout, interrupt); });
+    return Into([&](ChannelCore::Target target) { return core_->Receive(target, timeout, interrupt); },
+                interrupt);
   }
   absl::StatusOr<std::string> TryReceive() {
     return Into([&](ChannelCore::Target target) { return core_->TryReceive(target); });
@@ -180,9 +193,10 @@ class Channel<std::string> : public ChannelBase {
     return Channel(*std::move(core));
   }
   template <class Operation>
-  absl::StatusOr<std::string> Into(Operation operation) {
+  absl::StatusOr<std::string> Into(Operation operation, Interrupt interrupt = {}) {
     if (core_ == nullptr) return MovedFrom();
     std::string message;
+    if (!interrupt.fired() && core_->ReceiveAlone({.bytes = &message}, 0)) return message;
     absl::Status status = operation(ChannelCore::Target{.bytes = &message});
     if (!status.ok()) return status;
     return message;

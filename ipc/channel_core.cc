@@ -27,15 +27,8 @@ using os::RobustKind;
 // for a sleeper, and whoever is about to sleep and then looks for the step, must not miss each other.
 constexpr auto kTotal = std::memory_order_seq_cst;
 
-// Messages up to here are copied first and taken then, with one step; of larger ones a receiver claims the cell, so that
-// several receivers do not copy the same one.
-constexpr size_t kMaxUnclaimedBytes = 256;
-
 // Nobody lives through more of them between two steps; and no two positions that far apart look alike.
 constexpr uint64_t kMaxTurnsInACall = uint64_t{1} << (kTurnBits - 2);
-
-// An owner of a side is to be waited for by those who want it, so it does not copy much in one step.
-constexpr size_t kMaxOwnersBytes = 4096;
 
 // How long TrySend and TryReceive wait for an owner that does not run while it is in a step.
 constexpr absl::Duration kTrysPatience = absl::Milliseconds(10);
@@ -50,31 +43,6 @@ constexpr absl::Duration kBatchPatience = absl::Microseconds(1);
 
 constexpr int kMinPause = 4;
 constexpr int kMaxPause = 64;
-
-// Copies from and to a cell that another thread may be writing: then the copy is thrown away, and no race is formed.
-void StoreWords(void* to, const char* from, size_t bytes) {
-  auto* words = static_cast<std::atomic<uint64_t>*>(to);
-  for (; bytes >= 8; bytes -= 8, from += 8) {
-    uint64_t word;
-    std::memcpy(&word, from, 8);
-    (words++)->store(word, std::memory_order_relaxed);
-  }
-  if (bytes == 0) return;
-  uint64_t word = 0;
-  std::memcpy(&word, from, bytes);
-  words->store(word, std::memory_order_relaxed);
-}
-
-void LoadWords(char* to, const void* from, size_t bytes) {
-  const auto* words = static_cast<const std::atomic<uint64_t>*>(from);
-  for (; bytes >= 8; bytes -= 8, to += 8) {
-    const uint64_t word = (words++)->load(std::memory_order_relaxed);
-    std::memcpy(to, &word, 8);
-  }
-  if (bytes == 0) return;
-  const uint64_t word = words->load(std::memory_order_relaxed);
-  std::memcpy(to, &word, bytes);
-}
 
 // Where the machine can exchange 16 bytes at once, a message of up to 8 bytes needs no claim. The thread sanitizer does not
 // know the instruction.
@@ -178,15 +146,11 @@ ChannelCore::ChannelCore(os::SharedMapping mapping, const ChannelGeometry& geome
 
 ChannelCore::~ChannelCore() { participants_.Leave(); }
 
+constinit thread_local ChannelCore::Caller ChannelCore::remembered_[kRemembered] = {};
+
 const ChannelCore::Caller* ChannelCore::FindCaller(bool needs_slot, absl::Status& status) {
-  constexpr size_t kRemembered = 8;
-  constinit static thread_local Caller remembered[kRemembered] = {};
-  Caller& caller = remembered[id_ % kRemembered];
-  // A fork copies what is remembered, and its process mark tells.
-  if (caller.channel == id_ && caller.process_mark == os::ProcessMark() &&
-      (!needs_slot || caller.has_slot())) {
-    return &caller;
-  }
+  Caller& caller = Remembered();
+  if (IsCaller(caller) && (!needs_slot || caller.has_slot())) return &caller;
   return FindCallerSlowly(caller, needs_slot, status);
 }
 
@@ -209,14 +173,15 @@ const ChannelCore::Caller* ChannelCore::FindCallerSlowly(Caller& cached, bool ne
       return nullptr;
     }
     caller.slot = *slot;
-    caller.life = &segment_.participants[*slot].life.word;
+    ChannelParticipant& participant = segment_.participants[*slot];
+    caller.life = &participant.life.word;
+    caller.sends.busy = &participant.sends;
+    caller.receives.busy = &participant.receives;
     caller.life_word = static_cast<uint32_t>(os::ThreadId());
   }
   cached = caller;
   return &cached;
 }
-
-bool ChannelCore::closed() const { return segment_.header->closed.word.load(kTotal) != 0; }
 
 size_t ChannelCore::size() const {
   const uint64_t received = segment_.header->receivers.hint.load(std::memory_order_relaxed);
@@ -227,17 +192,6 @@ size_t ChannelCore::size() const {
 absl::StatusOr<int> ChannelCore::poll_fd() const {
   if (pollable_) return poll_fd_.fd();
   return absl::FailedPreconditionError("the channel has no poll_fd: it was not made pollable");
-}
-
-inline void ChannelCore::FillCell(ChannelCell& cell, std::string_view message) const {
-  if (segment_.geometry.byte_strings) cell.first.store(message.size(), std::memory_order_relaxed);
-  char* const payload = segment_.PayloadOf(cell);
-  if (message.size() <= kMaxUnclaimedBytes) {
-    StoreWords(payload, message.data(), message.size());
-  } else {
-    // No race: receivers claim a cell that holds so much before they read it.
-    std::memcpy(payload, message.data(), message.size());
-  }
 }
 
 inline size_t ChannelCore::BytesIn(const ChannelCell& cell) const {
@@ -336,13 +290,6 @@ void ChannelCore::RingAsOwner(ChannelSide& side, ChannelSide& other, CallersSide
   own.alone = ChannelOwners::kNever;
 }
 
-inline void ChannelCore::Pass(ChannelSide& side, ChannelSide& other, CallersSide& own, uint64_t position) {
-  side.hint.store(position + 1, std::memory_order_release);  // as in SendBesideOthers
-  // Pairs with the barrier in BlockInside.
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  if (other.bell.word.load(std::memory_order_relaxed) != 0) RingAsOwner(side, other, own, position);
-}
-
 void ChannelCore::ConsiderOwning(const Caller& caller, ChannelSide& side, CallersSide& own,
                                  uint64_t position) {
   if (pollable_) return;
@@ -359,50 +306,6 @@ void ChannelCore::ConsiderOwning(const Caller& caller, ChannelSide& side, Caller
     const Caller* const participant = FindCaller(/*needs_slot=*/true, status);
     if (participant == nullptr || !owners_.Take(side, participant->slot)) own.habit.Lost(position);
   }
-}
-
-inline bool ChannelCore::SendAlone(const Caller& caller, std::string_view message) {
-  ChannelSide& side = segment_.header->senders;
-  if (side.owner.load(std::memory_order_relaxed) != caller.sends.alone || !caller.has_slot()) return false;
-  if (message.size() > kMaxOwnersBytes) return false;
-  ChannelParticipant& self = segment_.participants[caller.slot];
-  const OwnersStep step(side, caller.sends.alone, self.sends, caller.life_word, *caller.robust_list);
-  if (!step.may_be_taken() || closed()) return false;
-  // Relaxed: it is this thread's; and one that is too low leads to a cell that is not empty in that turn.
-  const uint64_t position = side.hint.load(std::memory_order_relaxed);
-  ChannelCell& cell = segment_.At(position);
-  const uint64_t turn = segment_.TurnOf(position);
-  // Acquire: pairs with the release of whoever has emptied it.
-  if (cell.state.load(std::memory_order_acquire) != PackCell(CellState::kEmpty, turn)) return false;
-  FillCell(cell, message);
-  // Release: pairs with the loads by receivers.
-  cell.state.store(PackCell(CellState::kFull, turn), std::memory_order_release);
-  Pass(side, segment_.header->receivers, caller.sends, position);
-  return true;
-}
-
-inline bool ChannelCore::ReceiveAlone(const Caller& caller, Target target) {
-  ChannelSide& side = segment_.header->receivers;
-  if (side.owner.load(std::memory_order_relaxed) != caller.receives.alone || !caller.has_slot()) return false;
-  ChannelParticipant& self = segment_.participants[caller.slot];
-  const OwnersStep step(side, caller.receives.alone, self.receives, caller.life_word, *caller.robust_list);
-  if (!step.may_be_taken() || closed()) return false;
-  // As in SendAlone.
-  const uint64_t position = side.hint.load(std::memory_order_relaxed);
-  ChannelCell& cell = segment_.At(position);
-  const uint64_t turn = segment_.TurnOf(position);
-  if (cell.state.load(std::memory_order_acquire) != PackCell(CellState::kFull, turn)) return false;
-  const size_t bytes = BytesIn(cell);
-  if (bytes > kMaxOwnersBytes || bytes > segment_.geometry.max_message_bytes) return false;
-  if (target.bytes != nullptr) {
-    target.bytes->assign(segment_.PayloadOf(cell), bytes);
-  } else {
-    LoadWords(static_cast<char*>(target.fixed), segment_.PayloadOf(cell), bytes);
-  }
-  // Release: pairs with the loads by senders.
-  cell.state.store(PackCell(CellState::kEmpty, turn + 1), std::memory_order_release);
-  Pass(side, segment_.header->senders, caller.receives, position);
-  return true;
 }
 
 ChannelCore::Step ChannelCore::SendBesideOthers(const Caller& caller, std::string_view message,
@@ -448,7 +351,7 @@ ChannelCore::Step ChannelCore::SendBesideOthers(const Caller& caller, std::strin
       const uint64_t claimed = PackCell(CellState::kWriting, turn, caller.slot);
       if (!cell.state.compare_exchange_strong(word, claimed, kTotal)) continue;
     }
-    // Release: pairs with the acquire in Advance, for all cells before it.
+    // As in Pass.
     header.senders.hint.store(position + 1, std::memory_order_release);
     step = SendClaimed(caller, message, position, status);
     break;
@@ -488,7 +391,7 @@ ChannelCore::Step ChannelCore::SendClaimed(const Caller& caller, std::string_vie
   }
   if (status.ok() && closed()) status = ClosedError();
   if (status.ok()) {
-    FillCell(cell, message);
+    FillCell(cell, message, segment_.geometry.byte_strings);
   }
   if (!cell.state.compare_exchange_strong(word, status.ok() ? full : nobodys, kTotal)) {
     status = Damaged("a cell that was being filled");
@@ -554,7 +457,7 @@ ChannelCore::Step ChannelCore::ReceiveBesideOthers(const Caller& caller, Target 
     if (bytes <= kMaxUnclaimedBytes) {
       char buffer[kMaxUnclaimedBytes];
       char* const copy = target.bytes != nullptr ? buffer : static_cast<char*>(target.fixed);
-      LoadWords(copy, payload, bytes);
+      LoadUnclaimed(copy, payload, bytes);
       if (!cell.state.compare_exchange_strong(word, empty, kTotal)) continue;
       if (target.bytes != nullptr) target.bytes->assign(buffer, bytes);
     } else {
@@ -564,7 +467,7 @@ ChannelCore::Step ChannelCore::ReceiveBesideOthers(const Caller& caller, Target 
       if (!cell.state.compare_exchange_strong(word, claimed, kTotal)) continue;
     }
     step = Step::kDone;  // whatever was found before
-    // As in SendBesideOthers.
+    // As in Pass.
     header.receivers.hint.store(position + 1, std::memory_order_release);
     if (bytes > kMaxUnclaimedBytes) {
       if (target.bytes != nullptr) {
@@ -596,7 +499,7 @@ absl::Status ChannelCore::TrySend(std::string_view message) {
   if (message.size() > segment_.geometry.max_message_bytes) return TooLong(message);
   absl::Status status;
   const Caller* const caller = FindCaller(!is_pair_, status);
-  if (caller == nullptr || SendAlone(*caller, message)) return status;
+  if (caller == nullptr) return status;
   Obstacle obstacle;
   if (SendBesideOthers(*caller, message, {.timeout = kTrysPatience}, obstacle, status) != Step::kBlocked) {
     return TrysStatus(status);
@@ -609,7 +512,7 @@ absl::Status ChannelCore::Send(std::string_view message, absl::Duration timeout,
   if (interrupt.fired()) return absl::CancelledError("interrupted");
   absl::Status status;
   const Caller* const caller = FindCaller(!is_pair_, status);
-  if (caller == nullptr || SendAlone(*caller, message)) return status;
+  if (caller == nullptr) return status;
   return SendBesideOthers(*caller, message, timeout, interrupt);
 }
 
@@ -621,7 +524,7 @@ absl::Status ChannelCore::SendBesideOthers(const Caller& caller, std::string_vie
   if (SendBesideOthers(caller, message, patience, obstacle, status) != Step::kBlocked) return status;
   status = Block(caller, segment_.header->senders, timeout, interrupt,
                  [&](const os::Deadline& deadline, Obstacle& obstacle, absl::Status& status) {
-                   if (SendAlone(caller, message)) return Step::kDone;
+                   if (SendAlone(message, segment_.geometry.byte_strings)) return Step::kDone;
                    const Patience patience = {.deadline = &deadline, .interrupt = interrupt};
                    return SendBesideOthers(caller, message, patience, obstacle, status);
                  });
@@ -632,7 +535,7 @@ absl::Status ChannelCore::SendBesideOthers(const Caller& caller, std::string_vie
 absl::Status ChannelCore::TryReceive(Target target) {
   absl::Status status;
   const Caller* const caller = FindCaller(receivers_claim_, status);
-  if (caller == nullptr || ReceiveAlone(*caller, target)) return status;
+  if (caller == nullptr) return status;
   Obstacle obstacle;
   if (ReceiveBesideOthers(*caller, target, {.timeout = kTrysPatience}, obstacle, status) != Step::kBlocked) {
     return TrysStatus(status);
@@ -645,7 +548,7 @@ absl::Status ChannelCore::Receive(Target target, absl::Duration timeout, Interru
   if (interrupt.fired()) return absl::CancelledError("interrupted");
   absl::Status status;
   const Caller* const caller = FindCaller(receivers_claim_, status);
-  if (caller == nullptr || ReceiveAlone(*caller, target)) return status;
+  if (caller == nullptr) return status;
   return ReceiveBesideOthers(*caller, target, timeout, interrupt);
 }
 
@@ -657,7 +560,7 @@ absl::Status ChannelCore::ReceiveBesideOthers(const Caller& caller, Target targe
   if (ReceiveBesideOthers(caller, target, patience, obstacle, status) != Step::kBlocked) return status;
   status = Block(caller, segment_.header->receivers, timeout, interrupt,
                  [&](const os::Deadline& deadline, Obstacle& obstacle, absl::Status& status) {
-                   if (ReceiveAlone(caller, target)) return Step::kDone;
+                   if (ReceiveAlone(target, segment_.geometry.max_message_bytes)) return Step::kDone;
                    const Patience patience = {.deadline = &deadline, .interrupt = interrupt};
                    return ReceiveBesideOthers(caller, target, patience, obstacle, status);
                  });

@@ -4,10 +4,12 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "absl/base/attributes.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -16,6 +18,7 @@
 #include "ko/ipc/channel_options.h"
 #include "ko/ipc/channel_owners.h"
 #include "ko/ipc/channel_participants.h"
+#include "ko/ipc/channel_payload.h"
 #include "ko/ipc/channel_segment.h"
 #include "ko/ipc/ownership_habit.h"
 #include "ko/os/deadline.h"
@@ -73,14 +76,23 @@ class ChannelCore {
 
   const ChannelSegment& segment() const { return segment_; }
 
+  // At once, by a thread that owns the side. False where it does not, or where there is anything else to do first: then the
+  // calls above do it. The channel is one of `byte_strings`, or of values of `bytes` bytes each.
+  bool SendAlone(std::string_view message, bool byte_strings);
+  bool ReceiveAlone(Target target, size_t bytes);
+
  private:
+  // An owner of a side is to be waited for by those who want it, so it does not copy much in one step.
+  static constexpr size_t kMaxOwnersBytes = 4096;
+
   struct CallersSide {
     OwnershipHabit habit;
     BatchHabit batch;
     uint64_t alone = ChannelOwners::kNever;  // the owner word while the side is this thread's alone
+    os::RobustFutex* busy = nullptr;         // what says so while it takes a step
   };
-  // What a thread needs for each operation, found once.
-  struct Caller {
+  // What a thread needs for each operation, found once. Of a power of two bytes, since there is a table of them.
+  struct alignas(256) Caller {
     uint64_t process_mark;
     uint64_t channel;
     robust_list_head* robust_list;
@@ -118,13 +130,17 @@ class ChannelCore {
 
   ChannelCore(os::SharedMapping mapping, const ChannelGeometry& geometry, os::EventFd poll_fd, bool pollable);
 
+  // Where the calling thread remembers what it needs for this channel, or has remembered it for another one.
+  Caller& Remembered() const { return remembered_[id_ % kRemembered]; }
+  // Whether it is the calling thread's, for this channel. A fork copies what is remembered, and its process mark tells.
+  bool IsCaller(const Caller& remembered) const {
+    return remembered.channel == id_ && os::IsProcessMark(remembered.process_mark);
+  }
+  bool IsAlone(const Caller& caller, const ChannelSide& side, const CallersSide& own) const;
   // Null, with a status, where the thread cannot use the channel.
   const Caller* FindCaller(bool needs_slot, absl::Status& status);
   const Caller* FindCallerSlowly(Caller& cached, bool needs_slot, absl::Status& status);
 
-  // As the owner of the side. False where the thread is not, or where there is anything else to do first.
-  bool SendAlone(const Caller& caller, std::string_view message);
-  bool ReceiveAlone(const Caller& caller, Target target);
   // By compare-exchange.
   absl::Status SendBesideOthers(const Caller& caller, std::string_view message, absl::Duration timeout,
                                 const Interrupt& interrupt);
@@ -137,7 +153,7 @@ class ChannelCore {
                            absl::Status& status);
 
   absl::Status TooLong(std::string_view message) const;
-  void FillCell(ChannelCell& cell, std::string_view message) const;
+  void FillCell(ChannelCell& cell, std::string_view message, bool byte_strings) const;
   size_t BytesIn(const ChannelCell& cell) const;  // as the cell says
 
   // The end of an owner's step, which has made `position` the other side's.
@@ -181,7 +197,85 @@ class ChannelCore {
   const bool is_pair_;          // a message is published together with the state word
   const bool receivers_claim_;  // some messages are too long to be copied before they are taken
   const uint64_t id_;           // of no other channel of this process
+
+  static constexpr size_t kRemembered = 8;
+  static constinit thread_local Caller remembered_[kRemembered];
 };
+
+// As the steps of an owner, inlined by order: compilers find them too large, and calls would cost as much again.
+
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline bool ChannelCore::closed() const {
+  return segment_.header->closed.word.load(std::memory_order_seq_cst) != 0;
+}
+
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline bool ChannelCore::IsAlone(const Caller& caller, const ChannelSide& side,
+                                                              const CallersSide& own) const {
+  return side.owner.load(std::memory_order_relaxed) == own.alone && IsCaller(caller) && caller.has_slot();
+}
+
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline void ChannelCore::FillCell(ChannelCell& cell, std::string_view message,
+                                                               bool byte_strings) const {
+  if (byte_strings) cell.first.store(message.size(), std::memory_order_relaxed);
+  StorePayload(ChannelSegment::PayloadOf(cell, byte_strings), message.data(), message.size());
+}
+
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline bool ChannelCore::SendAlone(std::string_view message, bool byte_strings) {
+  if (message.size() > kMaxOwnersBytes) return false;
+  if (byte_strings && message.size() > segment_.geometry.max_message_bytes) return false;
+  ChannelSide& side = segment_.header->senders;
+  const Caller& caller = Remembered();
+  if (!IsAlone(caller, side, caller.sends)) return false;
+  const OwnersStep step(side, caller.sends.alone, *caller.sends.busy, caller.life_word, *caller.robust_list);
+  if (!step.may_be_taken() || closed()) return false;
+  // Relaxed: it is this thread's; and one that is too low leads to a cell that is not empty in that turn.
+  const uint64_t position = side.hint.load(std::memory_order_relaxed);
+  ChannelCell& cell = segment_.At(position);
+  const uint64_t turn = segment_.TurnOf(position);
+  // Acquire: pairs with the release of whoever has emptied it.
+  if (cell.state.load(std::memory_order_acquire) != PackCell(CellState::kEmpty, turn)) return false;
+  PrefetchAfter(cell);
+  FillCell(cell, message, byte_strings);
+  // Release: pairs with the loads by receivers.
+  cell.state.store(PackCell(CellState::kFull, turn), std::memory_order_release);
+  Pass(side, segment_.header->receivers, caller.sends, position);
+  return true;
+}
+
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline bool ChannelCore::ReceiveAlone(Target target, size_t bytes) {
+  if (target.bytes == nullptr && bytes > kMaxOwnersBytes) return false;
+  ChannelSide& side = segment_.header->receivers;
+  const Caller& caller = Remembered();
+  if (!IsAlone(caller, side, caller.receives)) return false;
+  const OwnersStep step(side, caller.receives.alone, *caller.receives.busy, caller.life_word,
+                        *caller.robust_list);
+  if (!step.may_be_taken() || closed()) return false;
+  // As in SendAlone.
+  const uint64_t position = side.hint.load(std::memory_order_relaxed);
+  ChannelCell& cell = segment_.At(position);
+  const uint64_t turn = segment_.TurnOf(position);
+  if (cell.state.load(std::memory_order_acquire) != PackCell(CellState::kFull, turn)) return false;
+  PrefetchAfter(cell);
+  if (target.bytes != nullptr) {
+    bytes = cell.first.load(std::memory_order_relaxed);
+    if (bytes > kMaxOwnersBytes || bytes > segment_.geometry.max_message_bytes) return false;
+    target.bytes->assign(ChannelSegment::PayloadOf(cell, /*byte_strings=*/true), bytes);
+  } else {
+    std::memcpy(target.fixed, ChannelSegment::PayloadOf(cell, /*byte_strings=*/false), bytes);
+  }
+  // Release: pairs with the loads by senders.
+  cell.state.store(PackCell(CellState::kEmpty, turn + 1), std::memory_order_release);
+  Pass(side, segment_.header->senders, caller.receives, position);
+  return true;
+}
+
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline void ChannelCore::Pass(ChannelSide& side, ChannelSide& other,
+                                                           CallersSide& own, uint64_t position) {
+  // Release: pairs with the acquire in Advance, for all cells before it.
+  side.hint.store(position + 1, std::memory_order_release);
+  // Pairs with the barrier in BlockInside.
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  if (other.bell.word.load(std::memory_order_relaxed) != 0) RingAsOwner(side, other, own, position);
+}
 
 }  // namespace ko
 

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "absl/base/attributes.h"
 #include "absl/status/status.h"
 #include "ko/ipc/channel_participants.h"
 #include "ko/ipc/channel_segment.h"
@@ -93,8 +94,8 @@ class ChannelOwners {
 class OwnersStep {
  public:
   // `alone` is the owner word as it was found a moment ago.
-  OwnersStep(const ChannelSide& side, uint64_t alone, os::RobustFutex& busy, uint32_t thread,
-             robust_list_head& robust_list)
+  ABSL_ATTRIBUTE_ALWAYS_INLINE OwnersStep(const ChannelSide& side, uint64_t alone, os::RobustFutex& busy,
+                                          uint32_t thread, robust_list_head& robust_list)
       : side_(side), alone_(alone), busy_(busy), robust_list_(robust_list) {
     os::AnnounceRobust(robust_list_, busy_, os::RobustKind::kPlain);
     busy_.word.store(thread, std::memory_order_relaxed);
@@ -106,7 +107,9 @@ class OwnersStep {
   OwnersStep& operator=(const OwnersStep&) = delete;
 
   // Acquire: pairs with the release where the side was taken.
-  bool may_be_taken() const { return side_.owner.load(std::memory_order_acquire) == alone_; }
+  ABSL_ATTRIBUTE_ALWAYS_INLINE bool may_be_taken() const {
+    return side_.owner.load(std::memory_order_acquire) == alone_;
+  }
 
  private:
   static void TellWhoWaits(const os::RobustFutex& busy);
@@ -117,7 +120,7 @@ class OwnersStep {
   robust_list_head& robust_list_;
 };
 
-inline OwnersStep::~OwnersStep() {
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline OwnersStep::~OwnersStep() {
   // Release: pairs with the acquire in AwaitIdle.
   busy_.word.store(0, std::memory_order_release);
   std::atomic_signal_fence(std::memory_order_seq_cst);

@@ -46,8 +46,7 @@ absl::StatusOr<ChannelGeometry> ChannelGeometry::Of(size_t capacity, size_t max_
   geometry.participants = max_participants;
   geometry.max_message_bytes = max_message_bytes;
   geometry.byte_strings = byte_strings;
-  geometry.payload_offset = byte_strings ? sizeof(ChannelCell) : offsetof(ChannelCell, first);
-  geometry.cell_bytes = CellBytes(geometry.payload_offset + Aligned(max_message_bytes, 8));
+  geometry.cell_bytes = CellBytes(PayloadOffset(byte_strings) + Aligned(max_message_bytes, 8));
   if (geometry.cell_bytes > kMaxCellsBytes / geometry.capacity) {
     return absl::InvalidArgumentError(
         absl::StrCat("a channel of ", geometry.capacity, " messages of ", max_message_bytes, " bytes"));

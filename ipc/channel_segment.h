@@ -77,13 +77,17 @@ struct ChannelGeometry {
   static absl::StatusOr<ChannelGeometry> OfHeader(const ChannelHeader& header, size_t message_bytes,
                                                   bool byte_strings);
 
+  // In a cell.
+  static constexpr size_t PayloadOffset(bool byte_strings) {
+    return byte_strings ? sizeof(ChannelCell) : offsetof(ChannelCell, first);
+  }
+
   uint64_t capacity = 0;  // a power of two
   int capacity_bits = 0;
   uint32_t participants = 0;
   size_t max_message_bytes = 0;
   bool byte_strings = false;
 
-  size_t payload_offset = 0;  // in a cell
   size_t cell_bytes = 0;
   size_t participants_offset = 0;
   size_t cells_offset = 0;
@@ -102,8 +106,9 @@ struct ChannelSegment {
     return *reinterpret_cast<ChannelCell*>(cells +
                                            (position & (geometry.capacity - 1)) * geometry.cell_bytes);
   }
-  char* PayloadOf(ChannelCell& cell) const {
-    return reinterpret_cast<char*>(&cell) + geometry.payload_offset;
+  char* PayloadOf(ChannelCell& cell) const { return PayloadOf(cell, geometry.byte_strings); }
+  static char* PayloadOf(ChannelCell& cell, bool byte_strings) {
+    return reinterpret_cast<char*>(&cell) + ChannelGeometry::PayloadOffset(byte_strings);
   }
 
   ChannelGeometry geometry;

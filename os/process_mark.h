@@ -21,6 +21,13 @@ inline uint64_t ProcessMark() {
   return value != 0 ? value : internal::MakeProcessMark();
 }
 
+// Whether `mark`, which ProcessMark has returned, is this process's.
+inline bool IsProcessMark(uint64_t mark) {
+  const std::atomic<uint64_t>* const page =
+      internal::marked_page.load(std::memory_order_acquire);  // as above
+  return page != nullptr && page->load(std::memory_order_relaxed) == mark;
+}
+
 // Room for what the kernel is to tell a process while it forks: in that page, too, of which no child gets a copy. Written
 // anywhere else it costs the copy of a page before the child begins. Null where there is none. For one thread at a time.
 int* WordThatNoForkCopies();
