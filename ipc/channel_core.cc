@@ -41,7 +41,7 @@ absl::Status TrysStatus(const absl::Status& status) {
 // How long a side waits for more than one message, or room for more than one.
 constexpr absl::Duration kBatchPatience = absl::Microseconds(1);
 
-constexpr int kMinPause = 4;
+constexpr int kMinPause = 1;
 constexpr int kMaxPause = 64;
 
 // Where the machine can exchange 16 bytes at once, a message of up to 8 bytes needs no claim. The thread sanitizer does not
