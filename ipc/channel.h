@@ -72,7 +72,7 @@ class ChannelBase {
 // Sending and receiving take a few nanoseconds where nobody has to wait. Who has to wait looks again for some microseconds,
 // unless there is only one processor, and sleeps then. Nothing is polled.
 //
-// Threads: any number may call, of any process of one pid namespace.
+// Threads: any number may call, of any process of one pid namespace. Not from fibers that move between threads.
 //
 // Fork: the child uses the same channel.
 //

@@ -24,6 +24,7 @@
 #include "ko/os/deadline.h"
 #include "ko/os/event_fd.h"
 #include "ko/os/interrupt.h"
+#include "ko/os/process_mark.h"
 #include "ko/os/robust_list.h"
 #include "ko/os/shared_mapping.h"
 #include "ko/os/spin_habit.h"

@@ -14,7 +14,7 @@ namespace ko {
 
 // How messages get into the cells of a channel and out of them.
 //
-// Threads: as said of each. Fork, signals: none. Crash: a message that is half copied lies in a cell whose state word says so.
+// Threads: as said of each. Fork, signals: none. Crash: the cell's state word does not call half a message one.
 
 // Messages up to here are copied first and taken then, with one step; of larger ones a receiver claims the cell, so that
 // several receivers do not copy the same one.
@@ -32,7 +32,8 @@ inline void LoadUnclaimed(char* to, const void* from, size_t bytes) {
   std::memcpy(to, &word, bytes);
 }
 
-// Into a cell that others may be reading, as above, where the message is small enough for that.
+// Into a cell that others may be reading, as above. A larger message needs no care: only who has found a smaller one in this
+// cell before may be reading, and will throw its copy away.
 ABSL_ATTRIBUTE_ALWAYS_INLINE inline void StorePayload(void* to, const char* from, size_t bytes) {
   if (bytes > kMaxUnclaimedBytes) {
     std::memcpy(to, from, bytes);

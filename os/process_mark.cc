@@ -63,6 +63,8 @@ uint64_t MakeProcessMark() {
   return value != 0 ? value : NewMark(*mark);
 }
 
+bool IsMadeProcessMark(uint64_t mark) { return ProcessMark() == mark; }
+
 }  // namespace internal
 
 int* WordThatNoForkCopies() {
@@ -70,4 +72,5 @@ int* WordThatNoForkCopies() {
   internal::Mark* const mark = internal::marked_page.load(std::memory_order_acquire);  // pairs with KeepPage
   return mark == &internal::no_page ? nullptr : &reinterpret_cast<internal::Page*>(mark)->word;
 }
+
 }  // namespace ko::os

@@ -9,6 +9,7 @@ namespace ko::os {
 namespace internal {
 extern constinit std::atomic<std::atomic<uint64_t>*> marked_page;
 uint64_t MakeProcessMark();
+bool IsMadeProcessMark(uint64_t mark);
 }  // namespace internal
 
 // A number of this process, not 0, that no process it descends from has had: what was copied by a fork can be
@@ -21,11 +22,13 @@ inline uint64_t ProcessMark() {
   return value != 0 ? value : internal::MakeProcessMark();
 }
 
-// Whether `mark`, which ProcessMark has returned, is this process's.
+// Whether ProcessMark would return `mark`, which it has returned once, here or in a process that this one descends from. For
+// where each instruction counts.
 inline bool IsProcessMark(uint64_t mark) {
   const std::atomic<uint64_t>* const page =
       internal::marked_page.load(std::memory_order_acquire);  // as above
-  return page != nullptr && page->load(std::memory_order_relaxed) == mark;
+  if (page != nullptr && page->load(std::memory_order_relaxed) == mark) return true;
+  return internal::IsMadeProcessMark(mark);
 }
 
 // Room for what the kernel is to tell a process while it forks: in that page, too, of which no child gets a copy. Written

@@ -25,7 +25,11 @@ TEST(ProcessMarkTest, WithoutAPageItTellsProcessesApartNevertheless) {
     const uint64_t mine = ProcessMark();
     EXPECT_NE(mine, 0u);
     EXPECT_EQ(ProcessMark(), mine);
-    const auto child = InChild([&] { EXPECT_NE(ProcessMark(), mine); });
+    EXPECT_TRUE(IsProcessMark(mine));
+    const auto child = InChild([&] {
+      EXPECT_FALSE(IsProcessMark(mine));
+      EXPECT_NE(ProcessMark(), mine);
+    });
     EXPECT_TRUE(child.ok());
   });
   EXPECT_TRUE(result.ok());
@@ -48,14 +52,17 @@ TEST(ProcessMarkTest, StaysTheSameInOneProcess) {
   const uint64_t mark = ProcessMark();
   EXPECT_NE(mark, 0u);
   EXPECT_EQ(ProcessMark(), mark);
+  EXPECT_TRUE(IsProcessMark(mark));
   std::thread([&] { EXPECT_EQ(ProcessMark(), mark); }).join();
 }
 
 TEST(ProcessMarkTest, DiffersFromEveryAncestors) {
   const uint64_t mine = ProcessMark();
   const auto result = InChild([&] {
+    EXPECT_FALSE(IsProcessMark(mine));
     const uint64_t childs = ProcessMark();
     EXPECT_NE(childs, mine);
+    EXPECT_TRUE(IsProcessMark(childs));
     const auto grandchild = InChild([&] {
       EXPECT_NE(ProcessMark(), mine);
       EXPECT_NE(ProcessMark(), childs);
