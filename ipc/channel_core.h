@@ -203,7 +203,8 @@ class ChannelCore {
   static constinit thread_local Caller remembered_[kRemembered];
 };
 
-// As the steps of an owner, inlined by order: compilers find them too large, and calls would cost as much again.
+// The steps of an owner, inlined by order: compilers find them too large, and calls would cost as much again. They stand in the
+// methods of Channel, before the calls that do everything else: inside of those, 64 bytes took more than twice as long.
 
 ABSL_ATTRIBUTE_ALWAYS_INLINE inline bool ChannelCore::closed() const {
   return segment_.header->closed.word.load(std::memory_order_seq_cst) != 0;
