@@ -38,11 +38,6 @@ absl::Status NotAChild() {
   return absl::FailedPreconditionError("waitid: not a child of this process [ECHILD]");
 }
 
-bool HasEnded(int pidfd) {
-  pollfd poll_fd = {pidfd, POLLIN, 0};
-  return ::poll(&poll_fd, 1, 0) == 1 && (poll_fd.revents & (POLLIN | POLLHUP)) != 0;
-}
-
 // Whether the process has lost its entry in the kernel's table; Linux before 6.9 does not tell.
 bool IsReleased(int pidfd, bool block) {
   pollfd poll_fd = {pidfd, 0, 0};  // POLLHUP needs no asking
@@ -76,6 +71,11 @@ bool IsUnreapedChild(idtype_t kind, id_t id) {
 }  // namespace
 
 UniqueFd OpenPidfd(pid_t pid) { return UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))); }
+
+bool HasEnded(int pidfd) {
+  pollfd poll_fd = {pidfd, POLLIN, 0};
+  return ::poll(&poll_fd, 1, 0) == 1 && (poll_fd.revents & (POLLIN | POLLHUP)) != 0;
+}
 
 int SendSignal(int pidfd, int signo) {
   return ::syscall(SYS_pidfd_send_signal, pidfd, signo, nullptr, 0) == 0 ? 0 : errno;

@@ -42,6 +42,9 @@ struct ChildEnd {
 // elsewhere).
 absl::StatusOr<std::optional<ChildEnd>> Reap(int pidfd, bool block);
 
+// Whether the process has ended, whosever child it is.
+bool HasEnded(int pidfd);
+
 // Whether the process is a child of this one that has not been reaped. False for a descriptor of another kind.
 bool IsOwnChild(int pidfd);
 

@@ -6,7 +6,9 @@
 #include <cerrno>
 #include <csignal>
 #include <mutex>
+#include <optional>
 #include <utility>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "ko/os/errno_status.h"
@@ -68,18 +70,23 @@ class ForkServer::Impl {
   absl::StatusOr<Child> Fork(const BlankOrder& order, std::string_view arguments, absl::Span<const int> fds) {
     if (absl::Status owner = CheckOwner(); !owner.ok()) return owner;
     for (int deaths = 0; deaths < kMaxDeaths; ++deaths) {
-      absl::StatusOr<BlankChild> blank = Take(order.function);
-      if (!blank.ok()) return blank.status();
-      const os::StartFailure failure = HandOver(*blank, order, arguments, fds);
+      absl::StatusOr<std::variant<BlankChild, Child>> taken = Take(order, arguments, fds);
+      if (!taken.ok()) return taken.status();
+      if (auto* task = std::get_if<Child>(&*taken)) {
+        Refill();
+        return std::move(*task);
+      }
+      auto& blank = std::get<BlankChild>(*taken);
+      const os::StartFailure failure = HandOver(blank, order, arguments, fds);
       const int error = failure.error_number;
       if (error == 0) {
         Refill();
-        return std::move(blank->child);
+        return std::move(blank.child);
       }
       if (error == EPIPE || error == ECONNRESET || error == ESRCH)
         continue;  // it has died, without having run anything
-      PutBack(*std::move(blank));
-      return NotHandedOver(failure);
+      return ForkServerLink::NotHandedOver(
+          failure);  // and ends the child: it may have changed its group already
     }
     return absl::UnavailableError(
         absl::StrCat("ForkServer: ", kMaxDeaths, " children died before they had run anything"));
@@ -95,7 +102,7 @@ class ForkServer::Impl {
         "ForkServer: it belongs to the process that started it, this is a fork of that");
   }
 
-  // With the lock held, all of these.
+  // With the lock held.
   absl::Status StartServer() {
     user_ = ::geteuid();
     group_ = ::getegid();
@@ -111,12 +118,16 @@ class ForkServer::Impl {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<BlankChild> Take(PackedFunction function) {
+  // A spare, or a child that runs the order already.
+  absl::StatusOr<std::variant<BlankChild, Child>> Take(const BlankOrder& order, std::string_view arguments,
+                                                       absl::Span<const int> fds) {
     const std::lock_guard lock(mutex_);
     for (int deaths = 0; deaths < kMaxDeaths; ++deaths) {
-      if (absl::Status same = CheckUnchanged(function); !same.ok()) return same;
-      absl::StatusOr<BlankChild> blank = link_->Take();
-      if (!absl::IsAborted(blank.status())) return blank;
+      if (absl::Status same = CheckUnchanged(order.function); !same.ok()) return same;
+      if (std::optional<BlankChild> spare = link_->TakeSpare(); spare.has_value()) return *std::move(spare);
+      absl::StatusOr<Child> task = link_->Bear(order, arguments, fds);
+      if (task.ok()) return *std::move(task);
+      if (!absl::IsAborted(task.status())) return task.status();
       if (absl::Status started = StartServer(); !started.ok()) {
         return absl::Status(started.code(),
                             absl::StrCat("ForkServer: the server and the children that could take its place "
@@ -142,11 +153,6 @@ class ForkServer::Impl {
     return absl::OkStatus();
   }
 
-  void PutBack(BlankChild blank) {
-    const std::lock_guard lock(mutex_);
-    link_->PutBack(std::move(blank));
-  }
-
   void Refill() {
     const std::lock_guard lock(mutex_);
     link_->Refill(options_.spares);
@@ -157,21 +163,7 @@ class ForkServer::Impl {
                                    absl::Span<const int> fds) {
     // It waits in the server's group. From here on signals to the caller's are for it too.
     if (::setpgid(blank.child.pid(), ::getpgrp()) != 0) return {"setpgid", errno};
-    const std::string_view header(reinterpret_cast<const char*>(&order), sizeof order);
-    return {"sendmsg", os::SendMessage(blank.socket.get(), {header, arguments}, fds, /*block=*/true)};
-  }
-
-  static absl::Status NotHandedOver(const os::StartFailure& failure) {
-    switch (failure.error_number) {
-      case EPERM:
-        return absl::FailedPreconditionError(
-            "ForkServer: this process has changed its session since the server was started [EPERM]; Refresh "
-            "it");
-      case EBADF:
-        return absl::InvalidArgumentError("ForkServer: an argument is no open descriptor [EBADF]");
-      default:
-        return os::ErrnoStatus(failure.error_number, failure.stage, "a child of the fork server");
-    }
+    return ForkServerLink::HandOver(blank.socket, order, arguments, fds);
   }
 
   ForkServerOptions options_;

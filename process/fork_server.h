@@ -28,8 +28,8 @@ struct ForkServerOptions {
   absl::AnyInvocable<absl::Status()> init = nullptr;
 
   // So many children wait, forked in advance, for a function to run: a Fork that finds one is not delayed by the fork. They
-  // are also the server's heirs. One that is taken is made anew a moment later, so that the task which has just begun does not
-  // share the processors with the server's work, or at once where a call waits for it. 0 to 32.
+  // are also the server's heirs. One that is taken is made anew when there has been no call for a moment, so that the task
+  // which has just begun does not share the processors with the server's work. 0 to 32.
   int spares = 1;
 
   // Start the server although this process has other threads, see ForkOptions.

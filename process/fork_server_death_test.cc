@@ -141,6 +141,8 @@ TEST_F(ForkServerDeathTest, NoHeirInAThreadedProgramIsAClearError) {
 TEST_F(ForkServerDeathTest, BlankChildrenThatWereKilledAreReplaced) {
   const ForkServer server = StartWith(2);
   for (int i = 0; i < 20; ++i) {
+    // Where nobody was left to take the server's place, this starts another one.
+    EXPECT_EQ(EndOfTask(server, 7), ExitStatus::Exited(7));
     AwaitChildren(3);  // one of its spares may have been taken by the last task
     std::vector<pid_t> blank = testing::Children();
     std::erase(blank, server.pid());
@@ -149,6 +151,12 @@ TEST_F(ForkServerDeathTest, BlankChildrenThatWereKilledAreReplaced) {
     KillChildren({server.pid()});
     EXPECT_EQ(EndOfTask(server, 7), ExitStatus::Exited(7));
   }
+}
+
+TEST_F(ForkServerDeathTest, AfterTasksInARowTheSparesAreMade) {
+  const ForkServer server = StartWith(2);
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(EndOfTask(server, 7), ExitStatus::Exited(7));
+  AwaitChildren(4);  // the server, its heir, the spares
 }
 
 // Somebody kills the server, and whatever else is there, over and over: each Fork gives a child that ends as it should, or

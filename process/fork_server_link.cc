@@ -8,8 +8,8 @@
 #include <optional>
 #include <string_view>
 #include <utility>
-#include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "ko/os/errno_status.h"
@@ -17,7 +17,6 @@
 #include "ko/os/pidfd.h"
 #include "ko/os/status_code.h"
 #include "ko/process/child_maker.h"
-#include "ko/process/child_report.h"
 #include "ko/process/fork.h"
 #include "ko/process/fork_server_process.h"
 
@@ -104,67 +103,95 @@ ForkServerLink::~ForkServerLink() {
   BuryServer();
 }
 
-absl::StatusOr<BlankChild> ForkServerLink::Take() {
-  bool asked = false, wait = false;
+std::optional<BlankChild> ForkServerLink::TakeSpare() {
+  // First of all, for the task to begin at once: what the server has to say can wait for Refill.
+  if (spares_.empty() && (open_blanks_ == 0 || !TakeReplies(/*wait=*/false) || spares_.empty())) {
+    return std::nullopt;
+  }
+  BlankChild blank = std::move(spares_.front());
+  spares_.pop_front();
+  return blank;
+}
+
+absl::StatusOr<Child> ForkServerLink::Bear(const BlankOrder& order, std::string_view arguments,
+                                           absl::Span<const int> fds) {
   for (;;) {
-    // First of all, for the task to begin at once: what the server has to say can wait for Refill.
-    if (!spares_.empty()) {
-      BlankChild blank = std::move(spares_.front());
-      spares_.pop_front();
-      return blank;
+    absl::StatusOr<std::pair<os::UniqueFd, os::UniqueFd>> sockets = os::MessageSocketPair();
+    if (!sockets.ok()) return sockets.status();
+    auto& [ours, childs] = *sockets;
+    const os::StartFailure failure = HandOver(ours, order, arguments, fds);
+    if (failure.error_number != 0) return NotHandedOver(failure);
+    ours.reset();
+    const absl::StatusOr<uint32_t> birth = TakePlace(BirthRequest::kTask);
+    if (!birth.ok()) return birth.status();
+    task_.reset();
+    const int error = Request(*birth, {childs.get()});
+    if (error != 0) {
+      births_[*birth].reset();
+      if (error != EPIPE && error != ECONNRESET) return os::ErrnoStatus(error, "sendmsg", "the fork server");
     }
-    if (!TakeReplies(wait)) {
-      if (!ReplaceServer()) return absl::AbortedError("ForkServer: the server has died");
-      asked = wait = false;
-      continue;
-    }
-    if (!spares_.empty()) continue;
-    wait = open_births_ > 0;
-    if (wait) {
-      Hurry();
-      continue;
-    }
-    if (asked && !refusal_.ok()) return std::exchange(refusal_, absl::OkStatus());
-    refusal_ = absl::OkStatus();
-    asked = true;
-    wait = Ask(BirthRequest::kAtOnce);
+    childs.reset();
+    bool lives = error == 0;
+    while (lives && !task_.has_value()) lives = TakeReplies(/*wait=*/true);
+    const bool replaced = lives || ReplaceServer();
+    if (task_.has_value()) return *std::exchange(task_, std::nullopt);
+    if (!replaced) return absl::AbortedError("ForkServer: the server has died");
+  }
+}
+
+os::StartFailure ForkServerLink::HandOver(const os::UniqueFd& socket, const BlankOrder& order,
+                                          std::string_view arguments, absl::Span<const int> fds) {
+  return {"sendmsg", os::SendMessage(socket.get(), {BytesOf(order), arguments}, fds, /*block=*/true)};
+}
+
+absl::Status ForkServerLink::NotHandedOver(const os::StartFailure& failure) {
+  switch (failure.error_number) {
+    case EPERM:
+      return absl::FailedPreconditionError(
+          "ForkServer: this process has changed its session since the server was started [EPERM]; Refresh "
+          "it");
+    case EBADF:
+      return absl::InvalidArgumentError("ForkServer: an argument is no open descriptor [EBADF]");
+    default:
+      return os::ErrnoStatus(failure.error_number, failure.stage, "a child of the fork server");
   }
 }
 
 void ForkServerLink::Refill(size_t wanted) {
-  if (!TakeReplies(/*wait=*/false) && !ReplaceServer()) return;  // Take finds that out, too
-  while (heir_.has_value() + spares_.size() + open_births_ < 1 + wanted && Ask(BirthRequest::kSoon)) continue;
-}
-
-// False where that cannot be: `refusal_` says why, or the server has died.
-bool ForkServerLink::Ask(BirthRequest::Kind kind) {
-  for (uint32_t i = 0; i < kMaxBirths; ++i) {
-    if (births_[i].has_value()) continue;
-    absl::StatusOr<ReportPage> page = ReportPage::Take(reports_);
-    if (!page.ok()) {
-      refusal_ = page.status();
-      return false;
+  if (!TakeReplies(/*wait=*/false) && !ReplaceServer()) return;  // Bear finds that out, too
+  while (heir_.has_value() + spares_.size() + open_blanks_ < 1 + wanted) {
+    const bool is_heir = !heir_.has_value() && !IsHeirOnTheWay();
+    const absl::StatusOr<uint32_t> birth = TakePlace(is_heir ? BirthRequest::kHeir : BirthRequest::kSpare);
+    if (!birth.ok()) return;
+    if (Request(*birth, {}) != 0) {
+      births_[*birth].reset();
+      return;
     }
-    table().pids[i].store(0, std::memory_order_relaxed);
-    const BirthRequest request{i, page->index(), kind};
-    const int error = os::SendMessage(server_.socket.get(), {BytesOf(request)}, {}, /*block=*/true);
-    if (error != 0) {
-      refusal_ = os::ErrnoStatus(error, "sendmsg", "the fork server");
-      return false;
-    }
-    births_[i] = *std::move(page);
-    ++open_births_;
-    unhurried_ = kind == BirthRequest::kSoon;
-    return true;
+    ++open_blanks_;
   }
-  return false;
 }
 
-void ForkServerLink::Hurry() {
-  if (!std::exchange(unhurried_, false)) return;
-  const BirthRequest request{.kind = BirthRequest::kHurry};
-  os::SendMessage(server_.socket.get(), {BytesOf(request)}, {},
-                  /*block=*/true);  // a death is noticed elsewhere
+bool ForkServerLink::IsHeirOnTheWay() const {
+  return absl::c_any_of(births_, [](const std::optional<Birth>& birth) {
+    return birth.has_value() && birth->kind == BirthRequest::kHeir;
+  });
+}
+
+absl::StatusOr<uint32_t> ForkServerLink::TakePlace(BirthRequest::Kind kind) {
+  for (uint32_t birth = 0; birth < kMaxBirths; ++birth) {
+    if (births_[birth].has_value()) continue;
+    absl::StatusOr<ReportPage> page = ReportPage::Take(reports_);
+    if (!page.ok()) return page.status();
+    table().pids[birth].store(0, std::memory_order_relaxed);
+    births_[birth] = Birth{*std::move(page), kind};
+    return birth;
+  }
+  return absl::ResourceExhaustedError("ForkServer: too many children are being made");
+}
+
+int ForkServerLink::Request(uint32_t birth, absl::Span<const int> fds) {
+  const BirthRequest request{birth, births_[birth]->page.index(), births_[birth]->kind, ::getpgrp()};
+  return os::SendMessage(server_.socket.get(), {BytesOf(request)}, fds, /*block=*/true);
 }
 
 bool ForkServerLink::TakeReplies(bool wait) {
@@ -181,31 +208,61 @@ bool ForkServerLink::TakeReply() {
   if (message.bytes < 0) return message.error_number == EAGAIN;
   if (message.bytes != sizeof reply || reply.birth >= kMaxBirths || !births_[reply.birth].has_value())
     return false;
-  ReportPage page = *std::exchange(births_[reply.birth], std::nullopt);
-  --open_births_;
+  auto [page, kind] = *std::exchange(births_[reply.birth], std::nullopt);
+  const bool is_task = kind == BirthRequest::kTask;
+  if (!is_task) --open_blanks_;
   if (reply.kind != ServerReply::kBorn) {
-    refusal_ = RefusalIn(reply);
+    // Of a spare one nothing is lost, and a server that cannot make it says so again.
+    if (is_task) task_ = RefusalIn(reply);
     return true;
   }
-  if (message.fds.empty()) {
-    os::EndChild(reply.pid);
-  } else {
-    // The server's word alone must not have anybody else signalled.
-    if (!os::IsOwnChild(message.fds[0].get())) return false;
-    Child child = ChildMaker::Make(
-        reply.pid, std::move(message.fds[0]),
-        [page = std::move(page)](ExitStatus status) mutable { return page.Complete(std::move(status)); });
-    if (message.fds.size() == 2) {
-      BlankChild blank{std::move(child), std::move(message.fds[1])};
-      if (!heir_.has_value()) {
-        heir_ = std::move(blank);
-      } else {
-        spares_.push_back(std::move(blank));
-      }
-      return true;
-    }
+  if (is_task) {
+    return TakeTask(reply.pid, message.fds.empty() ? os::UniqueFd() : std::move(message.fds[0]),
+                    std::move(page));
   }
-  refusal_ = absl::ResourceExhaustedError("ForkServer: no descriptors left for a child");
+  if (message.fds.size() != 2) {
+    os::EndChild(reply.pid);
+    return true;
+  }
+  // The server's word alone must not have anybody else signalled.
+  if (!os::IsOwnChild(message.fds[0].get())) return false;
+  Child child = MakeChild(reply.pid, std::move(message.fds[0]), std::move(page));
+  BlankChild blank{std::move(child), std::move(message.fds[1])};
+  if (!heir_.has_value()) {
+    heir_ = std::move(blank);
+  } else {
+    spares_.push_back(std::move(blank));
+  }
+  return true;
+}
+
+Child ForkServerLink::MakeChild(pid_t pid, os::UniqueFd pidfd, ReportPage page) {
+  return ChildMaker::Make(pid, std::move(pidfd), [page = std::move(page)](ExitStatus status) mutable {
+    return page.Complete(std::move(status));
+  });
+}
+
+bool ForkServerLink::TakeTask(pid_t pid, os::UniqueFd pidfd, ReportPage page) {
+  if (!pidfd.valid()) pidfd = os::OpenPidfd(pid);
+  if (!pidfd.valid()) {
+    const int error = errno;
+    if (error == ESRCH) {
+      task_ = absl::UnknownError("ForkServer: the task has ended, and somebody else has reaped it");
+    } else {
+      os::EndChild(pid);
+      task_ = os::ErrnoStatus(error, "pidfd_open", "a task of the fork server, which has been ended");
+    }
+    page.Complete(ExitStatus::Unknown());
+    return true;
+  }
+  // One that has ended may have been reaped by somebody else, and nothing can happen to it any more.
+  const bool is_harmless = os::IsOwnChild(pidfd.get()) || os::HasEnded(pidfd.get());
+  if (!is_harmless) {
+    task_ = absl::InternalError("ForkServer: the server has named a stranger as its child");
+    page.Complete(ExitStatus::Unknown());
+    return false;
+  }
+  task_ = MakeChild(pid, std::move(pidfd), std::move(page));
   return true;
 }
 
@@ -213,18 +270,22 @@ bool ForkServerLink::TakeReply() {
 void ForkServerLink::BuryServer() {
   server_.child.Kill(SIGKILL).IgnoreError();
   server_.child.Wait().IgnoreError();
-  while (open_births_ > 0 &&
-         os::AwaitReadable(server_.socket.get(), server_.child.pidfd(), absl::ZeroDuration()).socket &&
+  while (os::AwaitReadable(server_.socket.get(), server_.child.pidfd(), absl::ZeroDuration()).socket &&
          TakeReply()) {
   }
   // What it made and could not tell.
   for (uint32_t i = 0; i < kMaxBirths; ++i) {
     if (!births_[i].has_value()) continue;
+    auto [page, kind] = *std::exchange(births_[i], std::nullopt);
     const pid_t pid = table().pids[i].load(std::memory_order_relaxed);
-    if (pid > 0) os::EndChild(pid);
-    births_[i].reset();
+    if (pid <= 0) continue;
+    if (kind == BirthRequest::kTask) {
+      TakeTask(pid, os::UniqueFd(), std::move(page));
+    } else {
+      os::EndChild(pid);
+    }
   }
-  open_births_ = 0;
+  open_blanks_ = 0;
 }
 
 // By a blank child, which is all that the server was. False where there is none.

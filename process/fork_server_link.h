@@ -5,12 +5,15 @@
 #include <deque>
 #include <memory>
 #include <optional>
-#include <vector>
+#include <string_view>
+#include <utility>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "ko/os/loaded_code.h"
 #include "ko/os/shared_mapping.h"
+#include "ko/os/start_failure.h"
 #include "ko/os/unique_fd.h"
 #include "ko/process/child.h"
 #include "ko/process/fork_server_protocol.h"
@@ -40,23 +43,37 @@ class ForkServerLink {
   pid_t server_pid() const { return server_.child.pid(); }
   const os::LoadedCode& code() const { return code_; }
 
-  // A blank child: a spare one, or a new one. Errors: Aborted when the server has died and nobody is there to take its
-  // place; what the server says when it cannot fork.
-  absl::StatusOr<BlankChild> Take();
-  // Of one that was not used.
-  void PutBack(BlankChild blank) { spares_.push_front(std::move(blank)); }
+  // A spare one, if there is one.
+  std::optional<BlankChild> TakeSpare();
+  // A child that runs `order`, made for it. Errors: Aborted when the server has died, nobody is there to take its place, and
+  // nothing has run; what the server says when it cannot fork; those of socketpair(2), of NotHandedOver and of ReportPage;
+  // where the task has begun, ResourceExhausted for one that has been ended for want of a descriptor, and Unknown for one that
+  // has ended and been reaped by somebody else before there was one.
+  absl::StatusOr<Child> Bear(const BlankOrder& order, std::string_view arguments, absl::Span<const int> fds);
   // Has the server make spare ones, without waiting for them, until there are as many as wanted.
   void Refill(size_t wanted);
+
+  // Sends an order to a child. The step that failed; one with errno 0 where none has.
+  static os::StartFailure HandOver(const os::UniqueFd& socket, const BlankOrder& order,
+                                   std::string_view arguments, absl::Span<const int> fds);
+  static absl::Status NotHandedOver(const os::StartFailure& failure);
 
  private:
   ForkServerLink(BlankChild server, os::LoadedCode code, std::shared_ptr<ReportFile> reports,
                  ReportPage table_page, os::SharedMapping table);
 
-  bool Ask(BirthRequest::Kind kind);
-  void Hurry();
+  // A place in the table, with a page for the report. Errors: ResourceExhausted; those of ReportPage.
+  absl::StatusOr<uint32_t> TakePlace(BirthRequest::Kind kind);
+  // An errno.
+  int Request(uint32_t birth, absl::Span<const int> fds);
   // Takes in the next word of the server's, if there is one or `wait`; false when it has died.
   bool TakeReplies(bool wait);
   bool TakeReply();
+  Child MakeChild(pid_t pid, os::UniqueFd pidfd, ReportPage page);
+  // A task that the server has made, which may have begun or ended: whatever is wrong with it, there is not to be another one.
+  // `pidfd` is what the server says it is, or invalid. False where it has lied.
+  bool TakeTask(pid_t pid, os::UniqueFd pidfd, ReportPage page);
+  bool IsHeirOnTheWay() const;
   void BuryServer();
   bool ReplaceServer();
 
@@ -69,10 +86,14 @@ class ForkServerLink {
   BlankChild server_;
   std::optional<BlankChild> heir_;  // takes the server's place; the first blank child, given to nobody
   std::deque<BlankChild> spares_;
-  std::array<std::optional<ReportPage>, kMaxBirths> births_;  // that the server has been asked for
-  size_t open_births_ = 0;
-  bool unhurried_ = false;  // the server may let some time pass before it makes them
-  absl::Status refusal_;    // the last one that has not been told
+  struct Birth {
+    ReportPage page;
+    BirthRequest::Kind kind;
+  };
+  std::array<std::optional<Birth>, kMaxBirths> births_;  // that the server has been asked for
+  size_t open_blanks_ = 0;                               // of them
+  // What has become of the task that is being born, unless it was not born because the server has died.
+  std::optional<absl::StatusOr<Child>> task_;
 };
 
 }  // namespace ko

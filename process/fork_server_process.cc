@@ -17,6 +17,7 @@
 
 #include "absl/time/time.h"
 #include "ko/os/child_code.h"
+#include "ko/os/deadline.h"
 #include "ko/os/errno_status.h"
 #include "ko/os/fd_message.h"
 #include "ko/os/pidfd.h"
@@ -35,8 +36,13 @@ void BlockAllSignals() {
   ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
 }
 
-// So long a task that has just begun has the processors for itself.
-constexpr absl::Duration kSoon = absl::Microseconds(200);
+// So long a task that has just begun has the processors for itself before a blank child is made.
+constexpr absl::Duration kPause = absl::Microseconds(200);
+
+// Where tasks have to wait for their own births, they come faster than there is time for others. A task that does nothing
+// takes about three times as long as its birth: who has been silent for longer than that is not in a loop of such.
+constexpr int kPauseInBirths = 4;
+constexpr absl::Duration kLongestPause = absl::Milliseconds(100);  // a birth may have been stopped for long
 
 // As deep as an order and its task go at first.
 KO_CHILD_CODE [[gnu::noinline]] void TouchStack() {
@@ -114,51 +120,86 @@ bool ForkServerProcess::Reply(const ServerReply& reply, absl::Span<const int> fd
 }
 
 ForkServerProcess::Role ForkServerProcess::Serve() {
-  const os::Readiness ready =
-      os::AwaitReadable(ends_.socket.get(), caller_pidfd_.get(), absl::InfiniteDuration());
+  const os::Readiness ready = os::AwaitReadable(ends_.socket.get(), caller_pidfd_.get(),
+                                                spares_count_ > 0 ? pause_ : absl::InfiniteDuration());
   if (ready.other) return Role::kLeaving;
-  if (!ready.socket) return Role::kServer;
+  if (ready.socket || spares_count_ == 0) return TakeRequest();
+  return BearBlank(spares_[--spares_count_]);
+}
+
+KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::TakeRequest() {
   BirthRequest request;
-  const os::ReceivedMessage message =
+  os::ReceivedMessage message =
       os::ReceiveMessage(ends_.socket.get(), &request, sizeof request, /*block=*/false);
   if (message.bytes < 0 && message.error_number == EAGAIN) return Role::kServer;
   if (message.bytes != sizeof request || request.birth >= kMaxBirths) return Role::kLeaving;
-  if (request.kind == BirthRequest::kHurry) return Role::kServer;
-  if (request.kind == BirthRequest::kSoon) {
-    if (os::AwaitReadable(ends_.socket.get(), caller_pidfd_.get(), kSoon).other) return Role::kLeaving;
+  if (request.kind == BirthRequest::kHeir) return BearBlank(request);
+  if (request.kind == BirthRequest::kSpare) {
+    if (spares_count_ == kMaxBirths) return Role::kLeaving;
+    spares_[spares_count_++] = request;
+    return Role::kServer;
   }
-  return Bear(request);
+  if (message.fds.size() != 1) {
+    return Refuse(request, absl::ResourceExhaustedError("no descriptors left in the server"));
+  }
+  return BearTask(request, std::move(message.fds[0]));
 }
 
-KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::Bear(const BirthRequest& request) {
-  const auto refuse = [&](const absl::Status& why) {
-    ServerReply reply{.kind = ServerReply::kNotBorn, .birth = request.birth, .code = why.raw_code()};
-    std::snprintf(reply.message, sizeof reply.message, "%.*s", static_cast<int>(why.message().size()),
-                  why.message().data());
-    return Reply(reply) ? Role::kServer : Role::kLeaving;
-  };
-  absl::StatusOr<std::pair<os::UniqueFd, os::UniqueFd>> sockets = os::MessageSocketPair();
-  if (!sockets.ok()) return refuse(sockets.status());
-  auto& [callers, childs] = *sockets;
+KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::BearTask(const BirthRequest& request,
+                                                                  os::UniqueFd socket) {
+  const absl::Duration start = os::MonotonicNow();
+  // It is born in its group: its own steps come after, and no signal to the group can miss it. The server is there as long
+  // with all signals blocked.
+  if (::setpgid(0, request.group) != 0) {
+    if (errno != EPERM) return Refuse(request, os::ErrnoStatus(errno, "setpgid"));
+    return Refuse(request, absl::FailedPreconditionError(
+                               "this process has changed its session since the server was started [EPERM]; "
+                               "Refresh it"));
+  }
+  const Role role = Bear(request, std::move(socket), os::UniqueFd());
+  if (role == Role::kBlank) return role;
+  ::setpgid(0, 0);
+  pause_ = std::clamp(kPauseInBirths * (os::MonotonicNow() - start), kPause, kLongestPause);
+  return role;
+}
 
+ForkServerProcess::Role ForkServerProcess::Refuse(const BirthRequest& request, const absl::Status& why) {
+  ServerReply reply{.kind = ServerReply::kNotBorn, .birth = request.birth, .code = why.raw_code()};
+  std::snprintf(reply.message, sizeof reply.message, "%.*s", static_cast<int>(why.message().size()),
+                why.message().data());
+  return Reply(reply) ? Role::kServer : Role::kLeaving;
+}
+
+KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::BearBlank(const BirthRequest& request) {
+  pause_ = kPause;
+  absl::StatusOr<std::pair<os::UniqueFd, os::UniqueFd>> sockets = os::MessageSocketPair();
+  if (!sockets.ok()) return Refuse(request, sockets.status());
+  return Bear(request, std::move(sockets->second), std::move(sockets->first));
+}
+
+KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::Bear(const BirthRequest& request,
+                                                              os::UniqueFd socket, os::UniqueFd callers) {
   auto& table = *static_cast<BirthTable*>(births_.data());
   std::variant<os::ForkedProcess, os::StartFailure> forked = forker_.Fork(table.pids[request.birth]);
   if (const auto* failure = std::get_if<os::StartFailure>(&forked)) {
-    return refuse(os::ErrnoStatus(failure->error_number, failure->stage));
+    return Refuse(request, os::ErrnoStatus(failure->error_number, failure->stage));
   }
   auto& process = std::get<os::ForkedProcess>(forked);
   if (process.pid == 0) {
-    BecomeBlank(std::move(childs), request.report_page);
+    BecomeBlank(std::move(socket), request.report_page);
     return Role::kBlank;
   }
-  childs.reset();  // once the caller knows of the child, nobody else keeps its socket open
+  socket.reset();  // once the caller knows of the child, nobody else keeps its socket open
   const ServerReply reply{.kind = ServerReply::kBorn, .birth = request.birth, .pid = process.pid};
-  return Reply(reply, {process.pidfd.get(), callers.get()}) ? Role::kServer : Role::kLeaving;
+  const int fds[] = {process.pidfd.get(), callers.get()};
+  const bool told = Reply(reply, absl::MakeConstSpan(fds, callers.valid() ? 2 : 1));
+  return told ? Role::kServer : Role::kLeaving;
 }
 
 KO_CHILD_CODE void ForkServerProcess::BecomeBlank(os::UniqueFd socket, uint32_t report_page) {
   ends_.socket = std::move(socket);  // closes the server's
   births_ = {};
+  spares_count_ = 0;
   absl::StatusOr<os::SharedMapping> report = ReportFile::Map(ends_.reports.get(), report_page);
   if (!report.ok()) ::_exit(127);
   report_ = *std::move(report);
@@ -177,6 +218,14 @@ KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::AwaitOrder() {
   os::ReceivedMessage message =
       os::ReceiveMessage(ends_.socket.get(), message_, sizeof message_, /*block=*/false);
   if (message.bytes < 0 && message.error_number == EAGAIN) return Role::kBlank;
+  // The caller takes it for the task already.
+  const auto fail = [&](const absl::Status& why) {
+    static_cast<ChildReport*>(report_.data())->BodyFailed(why);
+    ::_exit(1);
+  };
+  if (message.bytes < 0) fail(os::ErrnoStatus(message.error_number, "recvmsg", "a child of the fork server"));
+  if (message.fds_missing)
+    fail(absl::ResourceExhaustedError("no descriptors left in a child of the fork server"));
   if (message.bytes < static_cast<ssize_t>(sizeof(BlankOrder))) return Role::kLeaving;
   BlankOrder order;
   std::memcpy(&order, message_, sizeof order);

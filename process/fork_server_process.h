@@ -9,6 +9,8 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "ko/os/shared_mapping.h"
 #include "ko/os/sibling.h"
 #include "ko/os/unique_fd.h"
@@ -41,17 +43,26 @@ class ForkServerProcess {
   static absl::Status KeepExitHandlersFromChildren();
   absl::Status BecomeServer();
   Role Serve();
-  Role Bear(const BirthRequest& request);
+  Role TakeRequest();
+  Role BearTask(const BirthRequest& request, os::UniqueFd socket);
+  Role BearBlank(const BirthRequest& request);
+  // `socket` is the child's, `callers` its other end, which the caller has where it made them.
+  Role Bear(const BirthRequest& request, os::UniqueFd socket, os::UniqueFd callers);
   void BecomeBlank(os::UniqueFd socket, uint32_t report_page);
   Role AwaitOrder();
   [[noreturn]] void RunTask(const BlankOrder& order, std::string_view arguments,
                             std::vector<os::UniqueFd> fds);
+  Role Refuse(const BirthRequest& request, const absl::Status& why);
   bool Reply(const ServerReply& reply, absl::Span<const int> fds = {});
 
   Ends ends_;
   os::UniqueFd caller_pidfd_;
   os::SiblingForker forker_;
-  os::SharedMapping births_;  // a server's
+  // A server's.
+  os::SharedMapping births_;
+  BirthRequest spares_[kMaxBirths];  // that are to be born when there is time
+  uint32_t spares_count_ = 0;
+  absl::Duration pause_;      // for how long nobody has to have said anything
   os::SharedMapping report_;  // a blank child's
   bool warm_ = false;         // it has touched what it will need
   // An order with its arguments. Last, for what is in use of this object and of the stack below it to lie in few pages.

@@ -14,10 +14,12 @@
 // What a ForkServer's caller, its server process and its blank children say to each other.
 //
 //   server -> caller   ServerReply kReady     it has run its init and listens
-//   caller -> server   BirthRequest           one blank child, please, at once or soon
-//   server -> caller   ServerReply kBorn      with two descriptors: its pidfd, the caller's end of its socket
+//   caller -> server   BirthRequest kHeir     a blank child, please
+//                      BirthRequest kSpare    one when there is time
+//                      BirthRequest kTask     one with this socket, in which its order waits already
+//   server -> caller   ServerReply kBorn      with its pidfd, and a blank one's with the caller's end of its socket
 //                      ServerReply kNotBorn   with the reason
-//   caller -> blank    BlankOrder kRun        become a task; with its arguments and descriptors
+//   caller -> child    BlankOrder kRun        become a task; with its arguments and descriptors
 //                      BlankOrder kServe      become the server
 //
 // All of them are sequenced packets: each arrives whole or not at all.
@@ -30,21 +32,18 @@ using PackedFunction = BodyResult (*)(std::string_view arguments, absl::Span<con
 inline constexpr uint32_t kMaxBirths = 64;  // at a time
 
 // In memory that the caller shares with its server: the pids of the children that are asked for and not yet told, written by
-// the kernel, so that those of a server that is killed are known.
+// the kernel, so that those of a server that is killed are known: the blank ones are ended, the tasks go on.
 struct BirthTable {
   std::atomic<pid_t> pids[kMaxBirths];
   std::atomic<uint32_t> touched;  // by each server, so that the page is there when the kernel writes to it
 };
 
 struct BirthRequest {
-  enum Kind : uint32_t {
-    kAtOnce,
-    kSoon,   // when the task that has just begun has had the processors for a moment, or at the next word
-    kHurry,  // no further child, but those that were asked for are waited for
-  };
+  enum Kind : uint32_t { kHeir, kSpare, kTask };
   uint32_t birth = 0;        // the place in the table
   uint32_t report_page = 0;  // of the report file
-  Kind kind = kAtOnce;
+  Kind kind = kHeir;
+  pid_t group = 0;  // of a task: the process group in which it is born
 };
 
 struct ServerReply {

@@ -2,8 +2,11 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
+#include <new>
 
+#include "ko/os/shared_mapping.h"
 #include "ko/process/fork_server.h"
 #include "ko/testing/gate.h"
 #include "ko/testing/in_child.h"
@@ -103,6 +106,47 @@ TEST_P(ForkServerSignalsTest, ChildHasTheCallsMaskAndIgnoredSignalsAndNoHandler)
       absl::StatusOr<Child> child = server->Fork<&CompareSignals>(testing::SignalSet(::getpid(), "SigBlk"),
                                                                   testing::SignalSet(::getpid(), "SigIgn"));
       EXPECT_THAT(child->Wait(), IsOkAndHolds(ExitStatus::Exited(42)));
+    }
+  });
+}
+
+// In memory that the test shares with its tasks.
+std::atomic<int>* runs = nullptr;
+int CountRun() {
+  runs->fetch_add(1);
+  return 4;
+}
+
+TEST_P(ForkServerSignalsTest, IgnoredSigchldRunsNoTaskTwice) {
+  const os::SharedMapping page = *os::SharedMapping::Create(sizeof *runs);
+  runs = new (page.data()) std::atomic<int>(0);
+  InChild([] {
+    const absl::StatusOr<ForkServer> server = Start();
+    const pid_t pid = server->pid();
+    ::signal(SIGCHLD, SIG_IGN);
+    const int rounds = testing::Rounds(200);
+    for (int i = 0; i < rounds; ++i) {
+      absl::StatusOr<Child> child = server->Fork<&CountRun>();
+      ASSERT_THAT(child, IsOk());
+      EXPECT_THAT(child->Wait(), IsOkAndHolds(ExitStatus::Exited(4)));
+    }
+    EXPECT_EQ(runs->load(), rounds);
+    EXPECT_EQ(server->pid(), pid);
+  });
+}
+
+int LeadGroup() {
+  if (::setpgid(0, 0) != 0) return 1;
+  ::usleep(1000);
+  return ::getpgrp() == ::getpid() ? 4 : 2;
+}
+
+TEST_P(ForkServerSignalsTest, AGroupThatATaskMakesIsItsOwn) {
+  InChild([] {
+    const absl::StatusOr<ForkServer> server = Start();
+    for (int i = 0; i < testing::Rounds(200); ++i) {
+      absl::StatusOr<Child> child = server->Fork<&LeadGroup>();
+      EXPECT_THAT(child->Wait(), IsOkAndHolds(ExitStatus::Exited(4)));
     }
   });
 }

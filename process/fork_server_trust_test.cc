@@ -3,16 +3,19 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
 #include <utility>
+#include <variant>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "ko/os/fd_message.h"
 #include "ko/os/pidfd.h"
+#include "ko/os/sibling.h"
 #include "ko/os/unique_fd.h"
 #include "ko/process/fork_server.h"
 #include "ko/process/fork_server_protocol.h"
@@ -25,6 +28,7 @@ namespace ko {
 namespace {
 
 using testing::IsOk;
+using testing::IsOkAndHolds;
 using ::testing::Not;
 using testing::StatusIs;
 
@@ -47,7 +51,7 @@ void Say(int socket, const ServerReply& reply, absl::Span<const int> fds = {}) {
 
 class ForkServerTrustTest : public testing::LeakCheckedTest {
  protected:
-  using Answer = absl::AnyInvocable<void(int socket, uint32_t birth)>;
+  using Answer = absl::AnyInvocable<void(int socket, const BirthRequest& request)>;
 
   // Whose server answers each request for a child with `answer`.
   static ForkServer StartLying(Answer answer) {
@@ -59,7 +63,7 @@ class ForkServerTrustTest : public testing::LeakCheckedTest {
         BirthRequest request;
         if (os::ReceiveMessage(socket, &request, sizeof request, /*block=*/true).bytes != sizeof request)
           ::_exit(0);
-        if (request.kind != BirthRequest::kHurry) answer(socket, request.birth);
+        answer(socket, request);
       }
     };
     absl::StatusOr<ForkServer> server = ForkServer::Start(std::move(options));
@@ -70,15 +74,15 @@ class ForkServerTrustTest : public testing::LeakCheckedTest {
 };
 
 TEST_F(ForkServerTrustTest, ARefusalWithoutAReasonIsAnErrorAndNoEndlessLoop) {
-  const ForkServer server = StartLying([](int socket, uint32_t birth) {
-    Say(socket, {.kind = ServerReply::kNotBorn, .birth = birth, .code = 0});
+  const ForkServer server = StartLying([](int socket, const BirthRequest& request) {
+    Say(socket, {.kind = ServerReply::kNotBorn, .birth = request.birth, .code = 0});
   });
   EXPECT_THAT(server.Fork<&ReturnCode>(1), StatusIs(absl::StatusCode::kInternal));
 }
 
 TEST_F(ForkServerTrustTest, ARefusalWithACodeThatIsNoneIsAnError) {
-  const ForkServer server = StartLying([](int socket, uint32_t birth) {
-    Say(socket, {.kind = ServerReply::kNotBorn, .birth = birth, .code = 12345});
+  const ForkServer server = StartLying([](int socket, const BirthRequest& request) {
+    Say(socket, {.kind = ServerReply::kNotBorn, .birth = request.birth, .code = 12345});
   });
   EXPECT_THAT(server.Fork<&ReturnCode>(1), StatusIs(absl::StatusCode::kInternal));
 }
@@ -86,8 +90,8 @@ TEST_F(ForkServerTrustTest, ARefusalWithACodeThatIsNoneIsAnError) {
 TEST_F(ForkServerTrustTest, ThePidOfAStrangerIsNotKilled) {
   // Named as a child that could not be handed over: the caller itself, whole groups, everybody.
   for (const pid_t pid : {::getpid(), ::getppid(), pid_t{0}, pid_t{-1}}) {
-    const ForkServer server = StartLying([pid](int socket, uint32_t birth) {
-      Say(socket, {.kind = ServerReply::kBorn, .birth = birth, .pid = pid});
+    const ForkServer server = StartLying([pid](int socket, const BirthRequest& request) {
+      Say(socket, {.kind = ServerReply::kBorn, .birth = request.birth, .pid = pid});
     });
     EXPECT_THAT(server.Fork<&ReturnCode>(1), Not(IsOk()));
   }
@@ -95,17 +99,50 @@ TEST_F(ForkServerTrustTest, ThePidOfAStrangerIsNotKilled) {
 
 TEST_F(ForkServerTrustTest, ADescriptorOfAStrangerIsNoChild) {
   const pid_t caller = ::getpid();
-  const ForkServer server = StartLying([caller](int socket, uint32_t birth) {
+  const ForkServer server = StartLying([caller](int socket, const BirthRequest& request) {
     const os::UniqueFd stranger = os::OpenPidfd(caller);
     const int fds[] = {stranger.get(), socket};
-    Say(socket, {.kind = ServerReply::kBorn, .birth = birth, .pid = caller}, fds);
+    Say(socket, {.kind = ServerReply::kBorn, .birth = request.birth, .pid = caller}, fds);
   });
-  EXPECT_THAT(server.Fork<&ReturnCode>(1), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(server.Fork<&ReturnCode>(1), Not(IsOk()));
+}
+
+TEST_F(ForkServerTrustTest, ADescriptorOfAStrangerIsNoTaskAndNoReasonToRunItAgain) {
+  const pid_t caller = ::getpid();
+  const ForkServer server = StartLying([caller](int socket, const BirthRequest& request) {
+    if (request.kind != BirthRequest::kTask) {
+      return Say(socket, {.kind = ServerReply::kNotBorn, .birth = request.birth, .code = 8});
+    }
+    const os::UniqueFd stranger = os::OpenPidfd(caller);
+    const int fds[] = {stranger.get()};
+    Say(socket, {.kind = ServerReply::kBorn, .birth = request.birth, .pid = caller}, fds);
+  });
+  EXPECT_THAT(server.Fork<&ReturnCode>(1), StatusIs(absl::StatusCode::kInternal));
+}
+
+// As where the caller had no descriptor left to receive it.
+TEST_F(ForkServerTrustTest, ATaskThatIsToldOfWithoutItsDescriptorIsTheCallsResult) {
+  const ForkServer server = StartLying([](int socket, const BirthRequest& request) {
+    if (request.kind != BirthRequest::kTask) {
+      return Say(socket, {.kind = ServerReply::kNotBorn, .birth = request.birth, .code = 8});
+    }
+    const absl::StatusOr<os::SiblingForker> forker = os::SiblingForker::Create();
+    std::atomic<pid_t> told = 0;
+    const auto forked = forker->Fork(told);
+    const auto* const child = std::get_if<os::ForkedProcess>(&forked);
+    if (child == nullptr) ::_exit(1);
+    if (child->pid == 0) ::_exit(5);
+    Say(socket, {.kind = ServerReply::kBorn, .birth = request.birth, .pid = child->pid});
+  });
+  absl::StatusOr<Child> child = server.Fork<&ReturnCode>(1);
+  ASSERT_THAT(child, IsOk());
+  EXPECT_THAT(child->Wait(), IsOkAndHolds(ExitStatus::Exited(5)));
 }
 
 TEST_F(ForkServerTrustTest, ABirthThatNobodyAskedForEndsTheServer) {
-  const ForkServer server = StartLying(
-      [](int socket, uint32_t) { Say(socket, {.kind = ServerReply::kBorn, .birth = kMaxBirths, .pid = 1}); });
+  const ForkServer server = StartLying([](int socket, const BirthRequest&) {
+    Say(socket, {.kind = ServerReply::kBorn, .birth = kMaxBirths, .pid = 1});
+  });
   EXPECT_THAT(server.Fork<&ReturnCode>(1), StatusIs(absl::StatusCode::kUnavailable));
 }
 
