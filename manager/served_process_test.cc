@@ -214,6 +214,10 @@ TEST_F(ServedProcessTest, MissedHeartbeatsEndIt) {
 }
 
 TEST_F(ServedProcessTest, NeitherItNorAForkedSiblingHasTheManagersDescriptors) {
+  server_ =
+      ForkServer::Start({.spares = 0});  // their descriptors are a forked sibling's too, when they are there
+  ASSERT_THAT(server_, IsOk());
+  manager_.UseForkServer(*server_);
   const int alone = *manager_.Fork<&CountDescriptors>().Wait()->exit_code();
   const int copied = *manager_.Fork(CountDescriptors).Wait()->exit_code();
   for (int i = 0; i < 20; ++i) manager_.Fork<&LeaveWhenAsked>();
