@@ -214,8 +214,8 @@ TEST_F(ServedProcessTest, MissedHeartbeatsEndIt) {
 }
 
 TEST_F(ServedProcessTest, NeitherItNorAForkedSiblingHasTheManagersDescriptors) {
-  server_ =
-      ForkServer::Start({.spares = 0});  // their descriptors are a forked sibling's too, when they are there
+  // Without spares: where one is there, a forked sibling has its descriptors too.
+  server_ = ForkServer::Start({.spares = 0});
   ASSERT_THAT(server_, IsOk());
   manager_.UseForkServer(*server_);
   const int alone = *manager_.Fork<&CountDescriptors>().Wait()->exit_code();

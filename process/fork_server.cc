@@ -85,8 +85,8 @@ class ForkServer::Impl {
       }
       if (error == EPIPE || error == ECONNRESET || error == ESRCH)
         continue;  // it has died, without having run anything
-      return ForkServerLink::NotHandedOver(
-          failure);  // and ends the child: it may have changed its group already
+      // The child is ended with that: it may have changed its group already.
+      return ForkServerLink::NotHandedOver(failure);
     }
     return absl::UnavailableError(
         absl::StrCat("ForkServer: ", kMaxDeaths, " children died before they had run anything"));

@@ -105,9 +105,8 @@ ForkServerLink::~ForkServerLink() {
 
 std::optional<BlankChild> ForkServerLink::TakeSpare() {
   // First of all, for the task to begin at once: what the server has to say can wait for Refill.
-  if (spares_.empty() && (open_blanks_ == 0 || !TakeReplies(/*wait=*/false) || spares_.empty())) {
-    return std::nullopt;
-  }
+  if (spares_.empty() && open_blanks_ > 0) TakeReplies(/*wait=*/false);
+  if (spares_.empty()) return std::nullopt;
   BlankChild blank = std::move(spares_.front());
   spares_.pop_front();
   return blank;
@@ -147,9 +146,7 @@ os::StartFailure ForkServerLink::HandOver(const os::UniqueFd& socket, const Blan
 absl::Status ForkServerLink::NotHandedOver(const os::StartFailure& failure) {
   switch (failure.error_number) {
     case EPERM:
-      return absl::FailedPreconditionError(
-          "ForkServer: this process has changed its session since the server was started [EPERM]; Refresh "
-          "it");
+      return absl::FailedPreconditionError(absl::StrCat("ForkServer: ", kSessionHasChanged));
     case EBADF:
       return absl::InvalidArgumentError("ForkServer: an argument is no open descriptor [EBADF]");
     default:

@@ -152,9 +152,7 @@ KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::BearTask(const BirthReq
   // with all signals blocked.
   if (::setpgid(0, request.group) != 0) {
     if (errno != EPERM) return Refuse(request, os::ErrnoStatus(errno, "setpgid"));
-    return Refuse(request, absl::FailedPreconditionError(
-                               "this process has changed its session since the server was started [EPERM]; "
-                               "Refresh it"));
+    return Refuse(request, absl::FailedPreconditionError(kSessionHasChanged));
   }
   const Role role = Bear(request, std::move(socket), os::UniqueFd());
   if (role == Role::kBlank) return role;

@@ -31,6 +31,10 @@ using PackedFunction = BodyResult (*)(std::string_view arguments, absl::Span<con
 
 inline constexpr uint32_t kMaxBirths = 64;  // at a time
 
+// Said by the caller of a spare child that it cannot move to its group, and by the server where that cannot go there.
+inline constexpr std::string_view kSessionHasChanged =
+    "this process has changed its session since the server was started [EPERM]; Refresh it";
+
 // In memory that the caller shares with its server: the pids of the children that are asked for and not yet told, written by
 // the kernel, so that those of a server that is killed are known: the blank ones are ended, the tasks go on.
 struct BirthTable {
