@@ -97,6 +97,27 @@ TEST_F(SpareLeaveTest, BeginsWhileTheManagerDoesNothing) {
   EXPECT_THAT(process.Stop(), IsOkAndHolds(ExitStatus::Exited(kSawShutdown)));
 }
 
+TEST_F(SpareLeaveTest, OtherThreadsEndWithTheFirst) {
+  Process process = manager_->Spawn(
+      [this](Self& self) {
+        for (int i = 0; i < 20; ++i) {
+          std::thread([] {
+            for (;;) ::pause();
+          }).detach();
+        }
+        newest_->store(self.attempt());
+        return ServeUntilShutdown(self);
+      },
+      WithSpare());
+  for (int attempt = 1; attempt <= 5; ++attempt) {
+    AwaitAttempt(attempt);
+    ASSERT_EQ(::kill(process.pid(), SIGKILL), 0);
+    AwaitAttempt(attempt + 1);
+    AwaitRestarts(process, attempt);
+  }
+  EXPECT_THAT(process.Stop(), IsOkAndHolds(ExitStatus::Exited(kSawShutdown)));
+}
+
 TEST_F(SpareLeaveTest, BothEndsAreToldInTheirOrder) {
   std::vector<std::string> events;
   manager_->OnEvent([&](const ProcessEvent& event) {

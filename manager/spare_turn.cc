@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "absl/time/time.h"
 #include "ko/os/child_code.h"
 #include "ko/os/deadline.h"
 #include "ko/os/futex.h"
@@ -14,17 +15,22 @@
 namespace ko {
 namespace {
 
-// The robust list tells of the end of the first thread, and of an exec, too: neither is the process's end. Of none of whose
-// threads anything is left the manager tells.
-bool IsEnding(pid_t pid) {
+// Other threads of a process on its way out follow the first one as soon as they are scheduled.
+constexpr absl::Duration kFirstPause = absl::Microseconds(50), kLastPause = absl::Seconds(1);
+
+// What the robust list tells of: perhaps an exec, perhaps the end of the first thread alone.
+enum class Ending { kNo, kOfFirstThread, kOfAll };
+
+Ending ReadEnding(pid_t pid) {
   const std::optional<os::ProcessStat> stat = os::ReadProcessStat(pid);
-  return stat.has_value() && stat->exiting && stat->threads == 1;
+  if (!stat.has_value() || !stat->exiting) return Ending::kNo;
+  return stat->threads == 1 ? Ending::kOfAll : Ending::kOfFirstThread;
 }
 
-// Whether IsEnding can tell. What an end will need is touched while nobody waits for it: a new process pays for the first touch
-// of each page.
+// Whether ReadEnding can tell. What an end will need is touched while nobody waits for it: a new process pays for the first
+// touch of each page.
 bool MakeReady() {
-  IsEnding(::getpid());
+  ReadEnding(::getpid());
   return os::ProcIsOurs();
 }
 
@@ -63,25 +69,30 @@ absl::Status TellSpareOfTheEnd(const ControlSlotRef& own) {
 
 KO_CHILD_CODE int AwaitTurn(ControlSlot& own, ControlSlot* followed, pid_t followed_pid) {
   if (followed != nullptr && !MakeReady()) followed = nullptr;
+  absl::Duration pause = kFirstPause;
   for (;;) {
     uint32_t turn = own.turn.load(std::memory_order_acquire);  // pairs with SpareTurn::Begin
     const uint32_t attempt = turn & ~kSpareHasLeave;
     if (turn != 0 && turn == attempt) return static_cast<int>(attempt);
     os::FutexWaitList words;
     words.Add(own.turn, turn, os::FutexScope::kShared);
+    absl::Duration sleep = absl::InfiniteDuration();
     if (followed != nullptr && turn != 0) {
       const uint32_t life = AskToBeWoken(followed->life.word);
       if ((life & FUTEX_OWNER_DIED) == 0) {
         words.Add(followed->life.word, life, os::FutexScope::kShared);
-      } else if (!IsEnding(followed_pid)) {
-        followed = nullptr;  // the manager will tell
-      } else {
+      } else if (const Ending ending = ReadEnding(followed_pid); ending == Ending::kOfAll) {
         // Release: pairs with SpareTurn::TakeLeaveBack.
         own.turn.compare_exchange_strong(turn, attempt, std::memory_order_acq_rel);
         continue;
+      } else if (ending == Ending::kNo || pause > kLastPause) {
+        followed = nullptr;  // the manager will tell
+      } else {
+        sleep = pause;
+        pause *= 2;
       }
     }
-    words.Sleep(os::Deadline::After(absl::InfiniteDuration()));
+    words.Sleep(os::Deadline::After(sleep));
   }
 }
 
