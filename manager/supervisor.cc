@@ -74,7 +74,7 @@ absl::Status Supervisor::SubscribeSignals() {
 // Where not even waiting works any more: the children's owners kill and reap them. In another process, whose copies own
 // nothing but descriptors, those are closed.
 void Supervisor::Abandon() {
-  for (const auto& [id, record] : std::exchange(records_, {})) {
+  for (const RecordPtr& record : std::exchange(records_, {}).NewestFirst()) {
     record->attempts.clear();
     record->replacement.reset();
     record->restart_timer.reset();
@@ -98,9 +98,7 @@ void Supervisor::BeginShutdown(const std::optional<StopPlan>& plan) {
     if (!IsOwnedByThisProcess()) return;  // a handler forked, and this is the child
     // Those that one of them kept from running, by what it threw.
     for (auto& handler : std::exchange(shutdown_handlers_, {})) announcements_.Call(std::move(handler));
-    std::vector<RecordPtr> newest_first;
-    for (auto it = records_.rbegin(); it != records_.rend(); ++it) newest_first.push_back(it->second);
-    for (const RecordPtr& record : newest_first) {
+    for (const RecordPtr& record : records_.NewestFirst()) {
       // The members of groups have their turns; those whose turn it is may have to make haste.
       const bool stops = std::any_of(record->attempts.begin(), record->attempts.end(),
                                      [](const auto& attempt) { return attempt->stop.active(); });

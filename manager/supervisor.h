@@ -12,7 +12,6 @@
 #include <variant>
 #include <vector>
 
-#include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/functional/any_invocable.h"
@@ -29,6 +28,7 @@
 #include "ko/manager/memory_slots.h"
 #include "ko/manager/process_event.h"
 #include "ko/manager/process_record.h"
+#include "ko/manager/record_list.h"
 #include "ko/manager/self.h"
 #include "ko/manager/stop_plan.h"
 #include "ko/manager/timer_queue.h"
@@ -271,7 +271,7 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
 
   uint64_t next_id_ = 1;
   uint64_t next_token_;
-  absl::btree_map<uint64_t, RecordPtr> records_;     // those that have not ended for good, in start order
+  RecordList records_;                               // those that have not ended for good
   absl::flat_hash_map<uint64_t, Watched> attempts_;  // those that live
   absl::flat_hash_set<uint64_t> may_ring_;  // those of them that may still have something to say by the bell
 

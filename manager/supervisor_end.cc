@@ -210,7 +210,7 @@ void Supervisor::EndForGood(const RecordPtr& record) {
     fds_.Remove(record->region->fd());
     record->region->CloseFd();
   }
-  records_.erase(record->id);
+  records_.Remove(record->id);
   if (record->group != nullptr) groups_.Touch();
 }
 

@@ -58,7 +58,7 @@ Supervisor::RecordPtr Supervisor::Start(ProcessSpec spec, GroupRecord* group) {
   record->id = next_id_++;
   record->spec = std::move(spec);
   if (record->name().empty()) record->spec.options.name = absl::StrCat("process ", record->id);
-  records_.emplace(record->id, record);
+  records_.Add(record->id, record);
 
   const auto refuse = [&](int error_number, absl::Status why) {
     record->attempt = 1;  // which failed

@@ -12,8 +12,11 @@ namespace ko::pool {
 namespace {
 
 constexpr size_t kMostChunkBytes = size_t{1} << 20;
-// As many as can be waited for together; of quick ones so many that all are seldom done at once.
-constexpr size_t kMostChunks = PoolCore::kMostAwaited;
+// Chunks ahead: so few that the same memory is used again and again, and that little is handed out before it is known how long
+// an element takes; so many that the workers have enough while the caller sleeps. Of quick ones so many that all are seldom done
+// at once.
+constexpr size_t kChunksAheadPerWorker = 8;
+constexpr size_t kFewestChunksAhead = 16;
 constexpr size_t kMostQuickChunks = 768;
 // Of quick ones only some are timed; to look at the clock costs as much as some elements.
 constexpr uint32_t kMostUntimed = 31;
@@ -54,7 +57,10 @@ void MapRun::Run() {
 }
 
 void MapRun::Refill() {
-  const size_t most = policy_.IsQuick() ? kMostQuickChunks : kMostChunks;
+  // All of them can be waited for together.
+  const size_t ahead =
+      std::clamp(kChunksAheadPerWorker * core_.workers(), kFewestChunksAhead, PoolCore::kMostAwaited);
+  const size_t most = policy_.IsQuick() ? kMostQuickChunks : ahead;
   while (in_flight_.size() < most) {
     std::optional<Range> range = NextRange();
     if (!range.has_value()) return;

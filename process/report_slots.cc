@@ -15,7 +15,8 @@
 namespace ko {
 namespace {
 
-// The words that say whether there are reports fill a mapping's first page, so that looking at them touches no other.
+// The words that say whether there are reports fill a mapping's first page, so that looking at them touches no other. The
+// reports follow in the same order, a page each.
 constexpr size_t kMostInAMapping = ChildReport::kBytes / sizeof(std::atomic<uint32_t>);
 constexpr size_t kFewestInAMapping = ReportSlots::kKeptBytes / ChildReport::kBytes - 1;
 
@@ -39,33 +40,36 @@ class ReportSlot::Pool {
   }
 
   bool IsSmall() const { return mappings_.size() <= 1; }
-  bool IsOurs() const { return process_mark_ == os::ProcessMark(); }
 
   static absl::StatusOr<ReportSlot> Allocate(const std::shared_ptr<Pool>& pool) {
     if (pool->free_.empty()) {
       if (absl::Status grown = pool->Grow(); !grown.ok()) return grown;
     }
-    const auto [report, told] = pool->free_.back();
+    if (pool->given_++ == 0) pool->self_ = pool;
+    std::atomic<uint32_t>* const told = pool->free_.back();
     pool->free_.pop_back();
-    return ReportSlot(pool, report, told);
+    return ReportSlot(pool.get(), told);
   }
 
-  void GiveBack(ChildReport* report, std::atomic<uint32_t>* told) {
-    if (told->exchange(0, std::memory_order_acquire) != 0) report->Clear();  // pairs with ForkedChild
-    free_.emplace_back(report, told);
+  // The last one takes the pool along where nobody else has it, and need not touch its pages any more.
+  void GiveBack(const ReportSlot& slot) {
+    const std::shared_ptr<Pool> last = --given_ == 0 ? std::move(self_) : nullptr;
+    if (!IsOurs() || last.use_count() == 1) return;
+    if (slot.told_->exchange(0, std::memory_order_acquire) != 0)
+      slot.report().Clear();  // pairs with ForkedChild
+    free_.push_back(slot.told_);
   }
 
  private:
+  bool IsOurs() const { return process_mark_ == os::ProcessMark(); }
+
   absl::Status Grow() {
     const size_t slots = std::min(kMostInAMapping, std::max(kFewestInAMapping, 4 * slots_));
     absl::StatusOr<os::SharedMapping> mapping =
         os::SharedMapping::CreateSparse((1 + slots) * ChildReport::kBytes);
     if (!mapping.ok()) return mapping.status();
     auto* const told = static_cast<std::atomic<uint32_t>*>(mapping->data());
-    char* const reports = static_cast<char*>(mapping->data()) + ChildReport::kBytes;
-    for (size_t i = slots; i-- > 0;) {
-      free_.emplace_back(reinterpret_cast<ChildReport*>(reports + i * ChildReport::kBytes), told + i);
-    }
+    for (size_t i = slots; i-- > 0;) free_.push_back(told + i);
     slots_ += slots;
     mappings_.push_back(*std::move(mapping));
     return absl::OkStatus();
@@ -74,20 +78,26 @@ class ReportSlot::Pool {
   const uint64_t process_mark_ = os::ProcessMark();
   size_t slots_ = 0;
   std::vector<os::SharedMapping> mappings_;
-  std::vector<std::pair<ChildReport*, std::atomic<uint32_t>*>> free_;
+  std::vector<std::atomic<uint32_t>*> free_;
+  size_t given_ = 0;            // slots that somebody has
+  std::shared_ptr<Pool> self_;  // while there are some
 };
 
 ReportSlot::~ReportSlot() {
-  if (pool_ == nullptr || !pool_->IsOurs()) return;
+  if (told_ == nullptr) return;
   const std::unique_lock<std::mutex> lock = Lock();
-  // The last one takes the pool along, whose pages it need not touch any more.
-  if (pool_.use_count() > 1) pool_->GiveBack(report_, told_);
-  pool_ = nullptr;
+  pool_->GiveBack(*this);
+}
+
+ChildReport& ReportSlot::report() const {
+  const size_t index = reinterpret_cast<uintptr_t>(told_) % ChildReport::kBytes / sizeof *told_;
+  char* const words = reinterpret_cast<char*>(told_ - index);
+  return *reinterpret_cast<ChildReport*>(words + (1 + index) * ChildReport::kBytes);
 }
 
 ExitStatus ReportSlot::Complete(ExitStatus status) const {
   if (told_->load(std::memory_order_acquire) == 0) return status;  // pairs with ForkedChild
-  return report_->Complete(std::move(status));
+  return report().Complete(std::move(status));
 }
 
 absl::StatusOr<ReportSlot> ReportSlots::Allocate() {

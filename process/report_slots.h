@@ -14,17 +14,18 @@
 namespace ko {
 
 // A place for one child's report, given back when it is destroyed. The page of a child that reports nothing is never
-// touched, by neither side.
+// touched, by neither side. Two pointers: a callable that has one needs no memory, which would be one more page to copy after
+// a fork.
 //
 // Threads: any. Fork: a child's copy gives nothing back.
 class ReportSlot {
  public:
-  ReportSlot(ReportSlot&&) = default;
+  ReportSlot(ReportSlot&& other) noexcept : pool_(other.pool_), told_(std::exchange(other.told_, nullptr)) {}
   ReportSlot& operator=(ReportSlot&&) = delete;
   ~ReportSlot();
 
   // For the child: where it reports, and the word that says it has.
-  ChildReport& report() const { return *report_; }
+  ChildReport& report() const;
   std::atomic<uint32_t>& told() const { return *told_; }
 
   // For the parent, after the child's end: the status with what the child reported.
@@ -33,11 +34,9 @@ class ReportSlot {
  private:
   friend class ReportSlots;
   class Pool;
-  ReportSlot(std::shared_ptr<Pool> pool, ChildReport* report, std::atomic<uint32_t>* told)
-      : pool_(std::move(pool)), report_(report), told_(told) {}
+  ReportSlot(Pool* pool, std::atomic<uint32_t>* told) : pool_(pool), told_(told) {}
 
-  std::shared_ptr<Pool> pool_;
-  ChildReport* report_;
+  Pool* pool_;  // which lives as long as somebody has a slot of it
   std::atomic<uint32_t>* told_;
 };
 
