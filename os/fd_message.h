@@ -5,8 +5,8 @@
 
 #include <string_view>
 #include <utility>
-#include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
@@ -26,12 +26,15 @@ absl::StatusOr<std::pair<UniqueFd, UniqueFd>> MessageSocketPair();
 // end any more, EBADF for a bad descriptor, EAGAIN for a full socket where not `block`.
 int SendMessage(int socket, absl::Span<const std::string_view> parts, absl::Span<const int> fds, bool block);
 
+// A few need no memory, which a process that forks would have to copy each time.
+using ReceivedFds = absl::InlinedVector<UniqueFd, 2>;
+
 struct ReceivedMessage {
-  ssize_t bytes = -1;         // 0: the other end is closed; -1: see error_number
-  int error_number = 0;       // EAGAIN: there is none yet
-  bool truncated = false;     // it was longer than the buffer
-  bool fds_missing = false;   // this process has no room for all of the descriptors
-  std::vector<UniqueFd> fds;  // close-on-exec, numbered 3 or more
+  ssize_t bytes = -1;        // 0: the other end is closed; -1: see error_number
+  int error_number = 0;      // EAGAIN: there is none yet
+  bool truncated = false;    // it was longer than the buffer
+  bool fds_missing = false;  // this process has no room for all of the descriptors
+  ReceivedFds fds;           // close-on-exec, numbered 3 or more
 };
 
 ReceivedMessage ReceiveMessage(int socket, void* buffer, size_t bytes, bool block);

@@ -129,20 +129,25 @@ ForkServerProcess::Role ForkServerProcess::Serve() {
 
 KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::TakeRequest() {
   BirthRequest request;
-  os::ReceivedMessage message =
-      os::ReceiveMessage(ends_.socket.get(), &request, sizeof request, /*block=*/false);
-  if (message.bytes < 0 && message.error_number == EAGAIN) return Role::kServer;
-  if (message.bytes != sizeof request || request.birth >= kMaxBirths) return Role::kLeaving;
+  os::UniqueFd task_socket;
+  {
+    // Gone before there is a child, which would have to copy the memory of it to free it.
+    os::ReceivedMessage message =
+        os::ReceiveMessage(ends_.socket.get(), &request, sizeof request, /*block=*/false);
+    if (message.bytes < 0 && message.error_number == EAGAIN) return Role::kServer;
+    if (message.bytes != sizeof request || request.birth >= kMaxBirths) return Role::kLeaving;
+    if (message.fds.size() == 1) task_socket = std::move(message.fds[0]);
+  }
   if (request.kind == BirthRequest::kHeir) return BearBlank(request);
   if (request.kind == BirthRequest::kSpare) {
     if (spares_count_ == kMaxBirths) return Role::kLeaving;
     spares_[spares_count_++] = request;
     return Role::kServer;
   }
-  if (message.fds.size() != 1) {
+  if (!task_socket.valid()) {
     return Refuse(request, absl::ResourceExhaustedError("no descriptors left in the server"));
   }
-  return BearTask(request, std::move(message.fds[0]));
+  return BearTask(request, std::move(task_socket));
 }
 
 KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::BearTask(const BirthRequest& request,
@@ -233,7 +238,7 @@ KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::AwaitOrder() {
 }
 
 KO_CHILD_CODE void ForkServerProcess::RunTask(const BlankOrder& order, std::string_view arguments,
-                                              std::vector<os::UniqueFd> fds) {
+                                              os::ReceivedFds fds) {
   const pid_t caller = ends_.caller;
   auto& report = *static_cast<ChildReport*>(report_.data());
   os::SharedMapping long_arguments;
@@ -254,7 +259,9 @@ KO_CHILD_CODE void ForkServerProcess::RunTask(const BlankOrder& order, std::stri
   ends_ = {};
   caller_pidfd_.reset();
 
-  ForkedChild::Task task{.body = [&] { return order.function(arguments, numbers); },
+  // By one reference, or it would need memory.
+  const auto call = [&] { return order.function(arguments, numbers); };
+  ForkedChild::Task task{.body = [&call] { return call(); },
                          .die_with_parent = order.die_with_parent != 0,
                          .parent = caller,
                          .mask = order.mask};

@@ -5,12 +5,12 @@
 
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "ko/os/fd_message.h"
 #include "ko/os/shared_mapping.h"
 #include "ko/os/sibling.h"
 #include "ko/os/unique_fd.h"
@@ -50,8 +50,7 @@ class ForkServerProcess {
   Role Bear(const BirthRequest& request, os::UniqueFd socket, os::UniqueFd callers);
   void BecomeBlank(os::UniqueFd socket, uint32_t report_page);
   Role AwaitOrder();
-  [[noreturn]] void RunTask(const BlankOrder& order, std::string_view arguments,
-                            std::vector<os::UniqueFd> fds);
+  [[noreturn]] void RunTask(const BlankOrder& order, std::string_view arguments, os::ReceivedFds fds);
   Role Refuse(const BirthRequest& request, const absl::Status& why);
   bool Reply(const ServerReply& reply, absl::Span<const int> fds = {});
 
