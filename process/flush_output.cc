@@ -16,22 +16,42 @@
 namespace ko {
 namespace {
 
-// Whether the stream hands all that it gets to stdio at once, as the standard ones do at first. In a new process flushing
+// Whether it hands all that it gets to stdio at once, as those of the standard streams do at first. In a new process flushing
 // four such streams, which does nothing, costs a tenth of a fork: the first touch of the library's pages.
 template <class Char>
-bool IsUnbuffered([[maybe_unused]] const std::basic_ostream<Char>& stream) {
+bool IsUnbuffered([[maybe_unused]] const std::basic_streambuf<Char>* buffer) {
 #if defined(__GLIBCXX__) && defined(__cpp_rtti)
-  const auto* const buffer = stream.rdbuf();
   return buffer == nullptr || typeid(*buffer) == typeid(__gnu_cxx::stdio_sync_filebuf<Char>);
 #else
   return false;
 #endif
 }
 
+// One of the standard streams, which live as long as the process, as do the buffers that they have at first.
 template <class Char>
-void Flush(std::basic_ostream<Char>& stream) {
-  if (!IsUnbuffered(stream)) stream.flush();
-}
+class Stream {
+ public:
+  explicit Stream(std::basic_ostream<Char>& stream)
+      : stream_(stream),
+        state_(stream),
+        unbuffered_(IsUnbuffered(stream.rdbuf()) ? stream.rdbuf() : nullptr) {}
+
+  // Where the buffer is the first one still, a new process touches nothing beside the stream for it.
+  void Flush() const {
+    const std::basic_streambuf<Char>* const buffer = state_.rdbuf();
+    if (buffer != unbuffered_ && !IsUnbuffered(buffer)) stream_.flush();
+  }
+
+ private:
+  std::basic_ostream<Char>& stream_;
+  const std::basic_ios<Char>& state_;  // its virtual base; where that lies is written in the library's memory
+  const std::basic_streambuf<Char>* const unbuffered_;
+};
+
+struct StandardStreams {
+  const Stream<char> out{std::cout}, log{std::clog};
+  const Stream<wchar_t> wide_out{std::wcout}, wide_log{std::wclog};
+};
 
 #ifdef __GLIBC__
 // Where the C library keeps the first of its streams, each of which names the next one; null where it does not tell.
@@ -64,10 +84,11 @@ bool MayHoldOutput() { return true; }
 KO_CHILD_CODE void FlushOutput() {
   if (MayHoldOutput()) std::fflush(nullptr);
   // These have a buffer of their own after sync_with_stdio(false), and where the program gave them one.
-  Flush(std::cout);
-  Flush(std::clog);
-  Flush(std::wcout);
-  Flush(std::wclog);
+  static const StandardStreams streams;
+  streams.out.Flush();
+  streams.log.Flush();
+  streams.wide_out.Flush();
+  streams.wide_log.Flush();
 }
 
 }  // namespace ko

@@ -238,6 +238,20 @@ TEST_F(ForkTest, OutputBufferedBeforeIsPrintedOnce) {
   EXPECT_EQ(testing::ReadFile(path), "own child-own ");
 }
 
+TEST_F(ForkTest, StreamWithABufferOfTheProgramsOwnIsFlushed) {
+  const testing::TempDir folder;
+  const std::string path = folder.File("own");
+  InChild([&path] {
+    EXPECT_TRUE(EndOf([] {}).ok());  // with the buffers that the streams have at first
+    std::ofstream file(path);
+    std::streambuf* const before = std::cout.rdbuf(file.rdbuf());
+    std::cout << "parent ";
+    EXPECT_TRUE(EndOf([] { std::cout << "child "; }).ok());
+    std::cout.rdbuf(before);
+  });
+  EXPECT_EQ(testing::ReadFile(path), "parent child ");
+}
+
 TEST_F(ForkTest, OutputIsFlushedHoweverTheBodyEnds) {
   const testing::InChildResult result = InChild([] {
     EndOf([] {
