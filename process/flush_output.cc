@@ -27,7 +27,8 @@ bool IsUnbuffered([[maybe_unused]] const std::basic_streambuf<Char>* buffer) {
 #endif
 }
 
-// One of the standard streams, which live as long as the process, as do the buffers that they have at first.
+// One of the standard streams, which live as long as the process, as do the buffers that they have before a program gives them
+// others.
 template <class Char>
 class Stream {
  public:
@@ -36,7 +37,7 @@ class Stream {
         state_(stream),
         unbuffered_(IsUnbuffered(stream.rdbuf()) ? stream.rdbuf() : nullptr) {}
 
-  // Where the buffer is the first one still, a new process touches nothing beside the stream for it.
+  // Where the buffer is still what it was when this was made, a new process touches nothing beside the stream for it.
   void Flush() const {
     const std::basic_streambuf<Char>* const buffer = state_.rdbuf();
     if (buffer != unbuffered_ && !IsUnbuffered(buffer)) stream_.flush();

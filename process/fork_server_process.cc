@@ -131,7 +131,7 @@ KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::TakeRequest() {
   BirthRequest request;
   os::UniqueFd task_socket;
   {
-    // Gone before there is a child, which would have to copy the memory of it to free it.
+    // Gone before there is a child, for which each page that it writes to is one to copy.
     os::ReceivedMessage message =
         os::ReceiveMessage(ends_.socket.get(), &request, sizeof request, /*block=*/false);
     if (message.bytes < 0 && message.error_number == EAGAIN) return Role::kServer;

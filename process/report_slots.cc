@@ -3,6 +3,7 @@
 #include <sys/single_threaded.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <mutex>
 #include <utility>
@@ -45,24 +46,29 @@ class ReportSlot::Pool {
     if (pool->free_.empty()) {
       if (absl::Status grown = pool->Grow(); !grown.ok()) return grown;
     }
-    if (pool->given_++ == 0) pool->self_ = pool;
+    if (pool->given_.fetch_add(1, std::memory_order_relaxed) == 0) pool->self_ = pool;
     std::atomic<uint32_t>* const told = pool->free_.back();
     pool->free_.pop_back();
     return ReportSlot(pool.get(), told);
   }
 
+  bool IsOurs() const { return process_mark_ == os::ProcessMark(); }
+
   // The last one takes the pool along where nobody else has it, and need not touch its pages any more.
   void GiveBack(const ReportSlot& slot) {
-    const std::shared_ptr<Pool> last = --given_ == 0 ? std::move(self_) : nullptr;
-    if (!IsOurs() || last.use_count() == 1) return;
+    const std::shared_ptr<Pool> last = Leave();
+    if (last.use_count() == 1) return;
     if (slot.told_->exchange(0, std::memory_order_acquire) != 0)
       slot.report().Clear();  // pairs with ForkedChild
     free_.push_back(slot.told_);
   }
 
- private:
-  bool IsOurs() const { return process_mark_ == os::ProcessMark(); }
+  // One slot is no longer there; what keeps this alive, where it was the last one.
+  std::shared_ptr<Pool> Leave() {
+    return given_.fetch_sub(1, std::memory_order_acq_rel) == 1 ? std::move(self_) : nullptr;
+  }
 
+ private:
   absl::Status Grow() {
     const size_t slots = std::min(kMostInAMapping, std::max(kFewestInAMapping, 4 * slots_));
     absl::StatusOr<os::SharedMapping> mapping =
@@ -79,12 +85,16 @@ class ReportSlot::Pool {
   size_t slots_ = 0;
   std::vector<os::SharedMapping> mappings_;
   std::vector<std::atomic<uint32_t>*> free_;
-  size_t given_ = 0;            // slots that somebody has
-  std::shared_ptr<Pool> self_;  // while there are some
+  std::atomic<size_t> given_{0};  // slots that somebody has
+  std::shared_ptr<Pool> self_;    // while there are some
 };
 
 ReportSlot::~ReportSlot() {
   if (told_ == nullptr) return;
+  if (!pool_->IsOurs()) {  // where the lock may be held for ever
+    pool_->Leave();
+    return;
+  }
   const std::unique_lock<std::mutex> lock = Lock();
   pool_->GiveBack(*this);
 }
