@@ -20,6 +20,9 @@ class ChunkPolicy {
   // At least 1, at most `left`; 0 where nothing is left.
   size_t Next(size_t left) const;
 
+  // How many chunks may be with the workers at once, of which `awaitable` can be waited for together.
+  size_t Ahead(size_t awaitable) const;
+
   // So many elements took a worker so long.
   void Learn(size_t elements, absl::Duration time);
 

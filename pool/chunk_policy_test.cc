@@ -64,5 +64,18 @@ TEST(ChunkPolicyTest, OnlyTheCallersSmallChunksAreQuick) {
   EXPECT_FALSE(automatic.IsQuick());
 }
 
+TEST(ChunkPolicyTest, FewAreAheadWhereItCutsThem) {
+  EXPECT_EQ(ChunkPolicy(1, 0).Ahead(125), 16u);
+  EXPECT_EQ(ChunkPolicy(4, 0).Ahead(125), 32u);
+  EXPECT_EQ(ChunkPolicy(500, 0).Ahead(125), 125u);
+}
+
+TEST(ChunkPolicyTest, TheCallersAreFarAheadAndQuickOnesFarther) {
+  ChunkPolicy fixed(2, 1);
+  EXPECT_EQ(fixed.Ahead(125), 125u);
+  fixed.Learn(1, absl::Microseconds(1));
+  EXPECT_EQ(fixed.Ahead(125), 768u);
+}
+
 }  // namespace
 }  // namespace ko::pool

@@ -12,12 +12,6 @@ namespace ko::pool {
 namespace {
 
 constexpr size_t kMostChunkBytes = size_t{1} << 20;
-// Chunks ahead, where their size is ours: so few that the same memory is used again and again, and that little is handed out
-// before it is known how long an element takes; so many that the workers have enough while the caller sleeps. Of others as many as
-// can be waited for together, and of quick ones so many that all are seldom done at once.
-constexpr size_t kChunksAheadPerWorker = 8;
-constexpr size_t kFewestChunksAhead = 16;
-constexpr size_t kMostQuickChunks = 768;
 // Of quick ones only some are timed; to look at the clock costs as much as some elements.
 constexpr uint32_t kMostUntimed = 31;
 // Quick chunks that are queued: the worker that is awake takes fewer sooner than another one wakes up.
@@ -57,12 +51,7 @@ void MapRun::Run() {
 }
 
 void MapRun::Refill() {
-  size_t most = PoolCore::kMostAwaited;
-  if (policy_.IsQuick()) {
-    most = kMostQuickChunks;
-  } else if (options_.chunk == 0) {
-    most = std::clamp(kChunksAheadPerWorker * core_.workers(), kFewestChunksAhead, most);
-  }
+  const size_t most = policy_.Ahead(PoolCore::kMostAwaited);
   while (in_flight_.size() < most) {
     std::optional<Range> range = NextRange();
     if (!range.has_value()) return;

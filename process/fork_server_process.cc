@@ -129,25 +129,20 @@ ForkServerProcess::Role ForkServerProcess::Serve() {
 
 KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::TakeRequest() {
   BirthRequest request;
-  os::UniqueFd task_socket;
-  {
-    // Gone before there is a child, for which each page that it writes to is one to copy.
-    os::ReceivedMessage message =
-        os::ReceiveMessage(ends_.socket.get(), &request, sizeof request, /*block=*/false);
-    if (message.bytes < 0 && message.error_number == EAGAIN) return Role::kServer;
-    if (message.bytes != sizeof request || request.birth >= kMaxBirths) return Role::kLeaving;
-    if (message.fds.size() == 1) task_socket = std::move(message.fds[0]);
-  }
+  os::ReceivedMessage message =
+      os::ReceiveMessage(ends_.socket.get(), &request, sizeof request, /*block=*/false);
+  if (message.bytes < 0 && message.error_number == EAGAIN) return Role::kServer;
+  if (message.bytes != sizeof request || request.birth >= kMaxBirths) return Role::kLeaving;
   if (request.kind == BirthRequest::kHeir) return BearBlank(request);
   if (request.kind == BirthRequest::kSpare) {
     if (spares_count_ == kMaxBirths) return Role::kLeaving;
     spares_[spares_count_++] = request;
     return Role::kServer;
   }
-  if (!task_socket.valid()) {
+  if (message.fds.size() != 1) {
     return Refuse(request, absl::ResourceExhaustedError("no descriptors left in the server"));
   }
-  return BearTask(request, std::move(task_socket));
+  return BearTask(request, std::move(message.fds[0]));
 }
 
 KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::BearTask(const BirthRequest& request,
