@@ -28,8 +28,9 @@ struct ForkServerOptions {
   absl::AnyInvocable<absl::Status()> init = nullptr;
 
   // So many children wait, forked in advance, for a function to run: a Fork that finds one is not delayed by the fork. They
-  // are also the server's heirs. One that is taken is made anew when there has been no call for a moment, so that the task
-  // which has just begun does not share the processors with the server's work. 0 to 32.
+  // are also the server's heirs. When fewer than half of them are left, those that are missing are asked for, all at once: most
+  // calls disturb nobody but their task. They are made when there has been no call for a moment, so that a task that has just
+  // begun does not share the processors with the server's work. 0 to 32.
   int spares = 1;
 
   // Start the server although this process has other threads, see ForkOptions.

@@ -1,5 +1,6 @@
 #include "ko/process/fork_server_link.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -22,11 +23,6 @@
 
 namespace ko {
 namespace {
-
-template <class Message>
-std::string_view BytesOf(const Message& message) {
-  return {reinterpret_cast<const char*>(&message), sizeof message};
-}
 
 // Why it made no child. Its memory may be in disorder, so it need not make sense.
 absl::Status RefusalIn(ServerReply reply) {
@@ -105,7 +101,7 @@ ForkServerLink::~ForkServerLink() {
 
 std::optional<BlankChild> ForkServerLink::TakeSpare() {
   // First of all, for the task to begin at once: what the server has to say can wait for Refill.
-  if (spares_.empty() && open_blanks_ > 0) TakeReplies(/*wait=*/false);
+  if (spares_.empty() && open_blanks_ > 0) TakeReplies();
   if (spares_.empty()) return std::nullopt;
   BlankChild blank = std::move(spares_.front());
   spares_.pop_front();
@@ -115,23 +111,19 @@ std::optional<BlankChild> ForkServerLink::TakeSpare() {
 absl::StatusOr<Child> ForkServerLink::Bear(const BlankOrder& order, std::string_view arguments,
                                            absl::Span<const int> fds) {
   for (;;) {
-    absl::StatusOr<std::pair<os::UniqueFd, os::UniqueFd>> sockets = os::MessageSocketPair();
-    if (!sockets.ok()) return sockets.status();
-    auto& [ours, childs] = *sockets;
-    const os::StartFailure failure = HandOver(ours, order, arguments, fds);
-    if (failure.error_number != 0) return NotHandedOver(failure);
-    ours.reset();
+    if (absl::Status reserved = ReserveDescriptor(); !reserved.ok()) return reserved;
     const absl::StatusOr<uint32_t> birth = TakePlace(BirthRequest::kTask);
     if (!birth.ok()) return birth.status();
     task_.reset();
-    const int error = Request(*birth, {childs.get()});
+    const BirthRequest request = RequestFor(*birth);
+    const int error = os::SendMessage(
+        server_.socket.get(), {MessageBytes(request), MessageBytes(order), arguments}, fds, /*block=*/true);
     if (error != 0) {
       births_[*birth].reset();
-      if (error != EPIPE && error != ECONNRESET) return os::ErrnoStatus(error, "sendmsg", "the fork server");
+      if (error != EPIPE && error != ECONNRESET) return NotHandedOver({"sendmsg", error});
     }
-    childs.reset();
     bool lives = error == 0;
-    while (lives && !task_.has_value()) lives = TakeReplies(/*wait=*/true);
+    while (lives && !task_.has_value()) lives = AwaitReply();
     const bool replaced = lives || ReplaceServer();
     if (task_.has_value()) return *std::exchange(task_, std::nullopt);
     if (!replaced) return absl::AbortedError("ForkServer: the server has died");
@@ -140,7 +132,7 @@ absl::StatusOr<Child> ForkServerLink::Bear(const BlankOrder& order, std::string_
 
 os::StartFailure ForkServerLink::HandOver(const os::UniqueFd& socket, const BlankOrder& order,
                                           std::string_view arguments, absl::Span<const int> fds) {
-  return {"sendmsg", os::SendMessage(socket.get(), {BytesOf(order), arguments}, fds, /*block=*/true)};
+  return {"sendmsg", os::SendMessage(socket.get(), {MessageBytes(order), arguments}, fds, /*block=*/true)};
 }
 
 absl::Status ForkServerLink::NotHandedOver(const os::StartFailure& failure) {
@@ -155,17 +147,31 @@ absl::Status ForkServerLink::NotHandedOver(const os::StartFailure& failure) {
 }
 
 void ForkServerLink::Refill(size_t wanted) {
-  if (!TakeReplies(/*wait=*/false) && !ReplaceServer()) return;  // Bear finds that out, too
-  while (heir_.has_value() + spares_.size() + open_blanks_ < 1 + wanted) {
-    const bool is_heir = !heir_.has_value() && !IsHeirOnTheWay();
-    const absl::StatusOr<uint32_t> birth = TakePlace(is_heir ? BirthRequest::kHeir : BirthRequest::kSpare);
-    if (!birth.ok()) return;
-    if (Request(*birth, {}) != 0) {
-      births_[*birth].reset();
-      return;
-    }
-    ++open_blanks_;
+  const auto blanks = [this] { return heir_.has_value() + spares_.size() + open_blanks_; };
+  const bool has_heir = heir_.has_value() || open_blanks_ > 0;
+  const bool lives =
+      !os::HasEnded(server_.child.pidfd());  // while there is a spare one that can take its place
+  if (lives && has_heir && blanks() >= 1 + (wanted + 1) / 2) return;
+  if (!(lives && TakeReplies()) && !ReplaceServer()) return;  // Bear finds that out, too
+  while (blanks() < 1 + wanted && RequestBlank()) {
   }
+}
+
+bool ForkServerLink::RequestBlank() {
+  absl::StatusOr<std::pair<os::UniqueFd, os::UniqueFd>> sockets = os::MessageSocketPair();
+  if (!sockets.ok()) return false;
+  const bool is_heir = !heir_.has_value() && !IsHeirOnTheWay();
+  const absl::StatusOr<uint32_t> birth = TakePlace(is_heir ? BirthRequest::kHeir : BirthRequest::kSpare);
+  if (!birth.ok()) return false;
+  const BirthRequest request = RequestFor(*birth);
+  if (os::SendMessage(server_.socket.get(), {MessageBytes(request)}, {sockets->second.get()},
+                      /*block=*/true) != 0) {
+    births_[*birth].reset();
+    return false;
+  }
+  births_[*birth]->socket = std::move(sockets->first);
+  ++open_blanks_;
+  return true;
 }
 
 bool ForkServerLink::IsHeirOnTheWay() const {
@@ -174,38 +180,47 @@ bool ForkServerLink::IsHeirOnTheWay() const {
   });
 }
 
+absl::Status ForkServerLink::ReserveDescriptor() {
+  if (reserve_.valid()) return absl::OkStatus();
+  reserve_ = os::UniqueFd(::fcntl(reports_->descriptor(), F_DUPFD_CLOEXEC, 3));
+  return reserve_.valid() ? absl::OkStatus() : os::ErrnoStatus(errno, "fcntl(F_DUPFD_CLOEXEC)");
+}
+
 absl::StatusOr<uint32_t> ForkServerLink::TakePlace(BirthRequest::Kind kind) {
   for (uint32_t birth = 0; birth < kMaxBirths; ++birth) {
     if (births_[birth].has_value()) continue;
     absl::StatusOr<ReportPage> page = ReportPage::Take(reports_);
     if (!page.ok()) return page.status();
     table().pids[birth].store(0, std::memory_order_relaxed);
-    births_[birth] = Birth{*std::move(page), kind};
+    births_[birth] = Birth{*std::move(page), kind, os::UniqueFd()};
     return birth;
   }
   return absl::ResourceExhaustedError("ForkServer: too many children are being made");
 }
 
-int ForkServerLink::Request(uint32_t birth, absl::Span<const int> fds) {
-  const BirthRequest request{birth, births_[birth]->page.index(), births_[birth]->kind, ::getpgrp()};
-  return os::SendMessage(server_.socket.get(), {BytesOf(request)}, fds, /*block=*/true);
+BirthRequest ForkServerLink::RequestFor(uint32_t birth) const {
+  return {birth, births_[birth]->page.index(), births_[birth]->kind, ::getpgrp()};
 }
 
-bool ForkServerLink::TakeReplies(bool wait) {
-  const os::Readiness ready = os::AwaitReadable(server_.socket.get(), server_.child.pidfd(),
-                                                wait ? absl::InfiniteDuration() : absl::ZeroDuration());
-  if (ready.other) return false;
-  return !ready.socket || TakeReply();
+bool ForkServerLink::AwaitReply() {
+  const os::Readiness ready =
+      os::AwaitReadable(server_.socket.get(), server_.child.pidfd(), absl::InfiniteDuration());
+  return !ready.other && TakeReplies();
 }
 
-bool ForkServerLink::TakeReply() {
-  ServerReply reply;
-  os::ReceivedMessage message =
-      os::ReceiveMessage(server_.socket.get(), &reply, sizeof reply, /*block=*/false);
-  if (message.bytes < 0) return message.error_number == EAGAIN;
-  if (message.bytes != sizeof reply || reply.birth >= kMaxBirths || !births_[reply.birth].has_value())
-    return false;
-  auto [page, kind] = *std::exchange(births_[reply.birth], std::nullopt);
+bool ForkServerLink::TakeReplies() {
+  for (;;) {
+    ServerReply reply;
+    os::ReceivedMessage message =
+        os::ReceiveMessage(server_.socket.get(), &reply, sizeof reply, /*block=*/false);
+    if (message.bytes < 0 && message.error_number == EAGAIN) return true;
+    if (message.bytes != sizeof reply || !TakeReply(reply, std::move(message.fds))) return false;
+  }
+}
+
+bool ForkServerLink::TakeReply(const ServerReply& reply, os::ReceivedFds fds) {
+  if (reply.birth >= kMaxBirths || !births_[reply.birth].has_value()) return false;
+  auto [page, kind, socket] = *std::exchange(births_[reply.birth], std::nullopt);
   const bool is_task = kind == BirthRequest::kTask;
   if (!is_task) --open_blanks_;
   if (reply.kind != ServerReply::kBorn) {
@@ -214,17 +229,16 @@ bool ForkServerLink::TakeReply() {
     return true;
   }
   if (is_task) {
-    return TakeTask(reply.pid, message.fds.empty() ? os::UniqueFd() : std::move(message.fds[0]),
-                    std::move(page));
+    return TakeTask(reply.pid, fds.empty() ? os::UniqueFd() : std::move(fds[0]), std::move(page));
   }
-  if (message.fds.size() != 2) {
+  if (fds.empty()) {
     os::EndChild(reply.pid);
     return true;
   }
   // The server's word alone must not have anybody else signalled.
-  if (!os::IsOwnChild(message.fds[0].get())) return false;
-  Child child = MakeChild(reply.pid, std::move(message.fds[0]), std::move(page));
-  BlankChild blank{std::move(child), std::move(message.fds[1])};
+  if (!os::IsOwnChild(fds[0].get())) return false;
+  Child child = MakeChild(reply.pid, std::move(fds[0]), std::move(page));
+  BlankChild blank{std::move(child), std::move(socket)};
   if (!heir_.has_value()) {
     heir_ = std::move(blank);
   } else {
@@ -240,7 +254,10 @@ Child ForkServerLink::MakeChild(pid_t pid, os::UniqueFd pidfd, ReportPage page) 
 }
 
 bool ForkServerLink::TakeTask(pid_t pid, os::UniqueFd pidfd, ReportPage page) {
-  if (!pidfd.valid()) pidfd = os::OpenPidfd(pid);
+  if (!pidfd.valid()) {
+    reserve_.reset();
+    pidfd = os::OpenPidfd(pid);
+  }
   if (!pidfd.valid()) {
     const int error = errno;
     if (error == ESRCH) {
@@ -267,13 +284,11 @@ bool ForkServerLink::TakeTask(pid_t pid, os::UniqueFd pidfd, ReportPage page) {
 void ForkServerLink::BuryServer() {
   server_.child.Kill(SIGKILL).IgnoreError();
   server_.child.Wait().IgnoreError();
-  while (os::AwaitReadable(server_.socket.get(), server_.child.pidfd(), absl::ZeroDuration()).socket &&
-         TakeReply()) {
-  }
+  TakeReplies();
   // What it made and could not tell.
   for (uint32_t i = 0; i < kMaxBirths; ++i) {
     if (!births_[i].has_value()) continue;
-    auto [page, kind] = *std::exchange(births_[i], std::nullopt);
+    auto [page, kind, socket] = *std::exchange(births_[i], std::nullopt);
     const pid_t pid = table().pids[i].load(std::memory_order_relaxed);
     if (pid <= 0) continue;
     if (kind == BirthRequest::kTask) {
@@ -296,7 +311,7 @@ bool ForkServerLink::ReplaceServer() {
       spares_.pop_front();
     }
     server_ = *std::exchange(heir_, std::nullopt);
-    if (os::SendMessage(server_.socket.get(), {BytesOf(order)}, {}, /*block=*/true) == 0) return true;
+    if (os::SendMessage(server_.socket.get(), {MessageBytes(order)}, {}, /*block=*/true) == 0) return true;
   }
   return false;
 }

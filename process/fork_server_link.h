@@ -11,6 +11,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "ko/os/fd_message.h"
 #include "ko/os/loaded_code.h"
 #include "ko/os/shared_mapping.h"
 #include "ko/os/start_failure.h"
@@ -46,11 +47,11 @@ class ForkServerLink {
   // A spare one, if there is one.
   std::optional<BlankChild> TakeSpare();
   // A child that runs `order`, made for it. Errors: Aborted when the server has died, nobody is there to take its place, and
-  // nothing has run; what the server says when it cannot fork; those of socketpair(2), of NotHandedOver and of ReportPage;
+  // nothing has run; what the server says when it cannot fork; those of ReserveDescriptor, of NotHandedOver and of ReportPage;
   // where the task has begun, ResourceExhausted for one that has been ended for want of a descriptor, and Unknown for one that
   // has ended and been reaped by somebody else before there was one.
   absl::StatusOr<Child> Bear(const BlankOrder& order, std::string_view arguments, absl::Span<const int> fds);
-  // Has the server make spare ones, without waiting for them, until there are as many as wanted.
+  // Where fewer than half of the wanted spare ones are there, has the server make the others, without waiting for them.
   void Refill(size_t wanted);
 
   // Sends an order to a child. The step that failed; one with errno 0 where none has.
@@ -64,11 +65,17 @@ class ForkServerLink {
 
   // A place in the table, with a page for the report. Errors: ResourceExhausted; those of ReportPage.
   absl::StatusOr<uint32_t> TakePlace(BirthRequest::Kind kind);
-  // An errno.
-  int Request(uint32_t birth, absl::Span<const int> fds);
-  // Takes in the next word of the server's, if there is one or `wait`; false when it has died.
-  bool TakeReplies(bool wait);
-  bool TakeReply();
+  BirthRequest RequestFor(uint32_t birth) const;
+  // Whether it could be sent. The socket is made here, and not where the child is made: while sockets lie in a queue that nobody
+  // reads, the kernel looks for cycles of such whenever anybody closes one, which a process that is being woken waits for.
+  bool RequestBlank();
+  // For the pidfd of a task, which may have begun when it arrives. Errors: those of fcntl(2).
+  absl::Status ReserveDescriptor();
+  // Sleeps until the server has said something, and takes it in; false when it has died.
+  bool AwaitReply();
+  // Takes in what the server has said; false when it is seen to have died, or has lied.
+  bool TakeReplies();
+  bool TakeReply(const ServerReply& reply, os::ReceivedFds fds);
   Child MakeChild(pid_t pid, os::UniqueFd pidfd, ReportPage page);
   // A task that the server has made, which may have begun or ended: whatever is wrong with it, there is not to be another one.
   // `pidfd` is what the server says it is, or invalid. False where it has lied.
@@ -83,12 +90,14 @@ class ForkServerLink {
   std::shared_ptr<ReportFile> reports_;
   ReportPage table_page_;
   os::SharedMapping table_;
+  os::UniqueFd reserve_;  // a descriptor to be given up where none is left
   BlankChild server_;
   std::optional<BlankChild> heir_;  // takes the server's place; the first blank child, given to nobody
   std::deque<BlankChild> spares_;
   struct Birth {
     ReportPage page;
     BirthRequest::Kind kind;
+    os::UniqueFd socket;  // to a blank one
   };
   std::array<std::optional<Birth>, kMaxBirths> births_;  // that the server has been asked for
   size_t open_blanks_ = 0;                               // of them

@@ -115,38 +115,41 @@ absl::Status ForkServerProcess::BecomeServer() {
 }
 
 bool ForkServerProcess::Reply(const ServerReply& reply, absl::Span<const int> fds) {
-  const std::string_view bytes(reinterpret_cast<const char*>(&reply), sizeof reply);
-  return os::SendMessage(ends_.socket.get(), {bytes}, fds, /*block=*/true) == 0;
+  return os::SendMessage(ends_.socket.get(), {MessageBytes(reply)}, fds, /*block=*/true) == 0;
 }
 
 ForkServerProcess::Role ForkServerProcess::Serve() {
   const os::Readiness ready = os::AwaitReadable(ends_.socket.get(), caller_pidfd_.get(),
-                                                spares_count_ > 0 ? pause_ : absl::InfiniteDuration());
+                                                spares_.empty() ? absl::InfiniteDuration() : pause_);
   if (ready.other) return Role::kLeaving;
-  if (ready.socket || spares_count_ == 0) return TakeRequest();
-  return BearBlank(spares_[--spares_count_]);
+  return ready.socket || spares_.empty() ? TakeRequest() : BearSpare();
 }
 
 KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::TakeRequest() {
-  BirthRequest request;
   os::ReceivedMessage message =
-      os::ReceiveMessage(ends_.socket.get(), &request, sizeof request, /*block=*/false);
+      os::ReceiveMessage(ends_.socket.get(), message_, sizeof message_, /*block=*/false);
   if (message.bytes < 0 && message.error_number == EAGAIN) return Role::kServer;
-  if (message.bytes != sizeof request || request.birth >= kMaxBirths) return Role::kLeaving;
-  if (request.kind == BirthRequest::kHeir) return BearBlank(request);
-  if (request.kind == BirthRequest::kSpare) {
-    if (spares_count_ == kMaxBirths) return Role::kLeaving;
-    spares_[spares_count_++] = request;
-    return Role::kServer;
-  }
-  if (message.fds.size() != 1) {
+  BirthRequest request;
+  if (message.bytes < static_cast<ssize_t>(sizeof request)) return Role::kLeaving;
+  std::memcpy(&request, message_, sizeof request);
+  if (request.birth >= kMaxBirths) return Role::kLeaving;
+  if (message.fds_missing) {
     return Refuse(request, absl::ResourceExhaustedError("no descriptors left in the server"));
   }
-  return BearTask(request, std::move(message.fds[0]));
+  if (request.kind != BirthRequest::kTask) {
+    if (message.fds.size() != 1 || spares_.size() == kMaxBirths) return Role::kLeaving;
+    if (request.kind == BirthRequest::kHeir) return Bear(request, std::move(message.fds[0]));
+    spares_.push_back({request, std::move(message.fds[0])});
+    pause_ = kPause;
+    return Role::kServer;
+  }
+  const std::string_view order = std::string_view(message_, message.bytes).substr(sizeof request);
+  return BearTask(request, order, std::move(message.fds));
 }
 
 KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::BearTask(const BirthRequest& request,
-                                                                  os::UniqueFd socket) {
+                                                                  std::string_view order,
+                                                                  os::ReceivedFds fds) {
   const absl::Duration start = os::MonotonicNow();
   // It is born in its group: its own steps come after, and no signal to the group can miss it. The server is there as long
   // with all signals blocked.
@@ -154,9 +157,10 @@ KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::BearTask(const BirthReq
     if (errno != EPERM) return Refuse(request, os::ErrnoStatus(errno, "setpgid"));
     return Refuse(request, absl::FailedPreconditionError(kSessionHasChanged));
   }
-  const Role role = Bear(request, std::move(socket), os::UniqueFd());
-  if (role == Role::kBlank) return role;
+  const Role role = Bear(request, os::UniqueFd());
+  if (role == Role::kBlank) return Obey(order, std::move(fds));
   ::setpgid(0, 0);
+  std::memset(message_, 0, sizeof request + order.size());  // it is not for the children to come
   pause_ = std::clamp(kPauseInBirths * (os::MonotonicNow() - start), kPause, kLongestPause);
   return role;
 }
@@ -168,15 +172,15 @@ ForkServerProcess::Role ForkServerProcess::Refuse(const BirthRequest& request, c
   return Reply(reply) ? Role::kServer : Role::kLeaving;
 }
 
-KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::BearBlank(const BirthRequest& request) {
-  pause_ = kPause;
-  absl::StatusOr<std::pair<os::UniqueFd, os::UniqueFd>> sockets = os::MessageSocketPair();
-  if (!sockets.ok()) return Refuse(request, sockets.status());
-  return Bear(request, std::move(sockets->second), std::move(sockets->first));
+KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::BearSpare() {
+  pause_ = absl::ZeroDuration();  // for the others: it is quiet
+  Spare spare = std::move(spares_.back());
+  spares_.pop_back();
+  return Bear(spare.request, std::move(spare.socket));
 }
 
 KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::Bear(const BirthRequest& request,
-                                                              os::UniqueFd socket, os::UniqueFd callers) {
+                                                              os::UniqueFd socket) {
   auto& table = *static_cast<BirthTable*>(births_.data());
   std::variant<os::ForkedProcess, os::StartFailure> forked = forker_.Fork(table.pids[request.birth]);
   if (const auto* failure = std::get_if<os::StartFailure>(&forked)) {
@@ -189,15 +193,14 @@ KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::Bear(const BirthRequest
   }
   socket.reset();  // once the caller knows of the child, nobody else keeps its socket open
   const ServerReply reply{.kind = ServerReply::kBorn, .birth = request.birth, .pid = process.pid};
-  const int fds[] = {process.pidfd.get(), callers.get()};
-  const bool told = Reply(reply, absl::MakeConstSpan(fds, callers.valid() ? 2 : 1));
+  const bool told = Reply(reply, {process.pidfd.get()});
   return told ? Role::kServer : Role::kLeaving;
 }
 
 KO_CHILD_CODE void ForkServerProcess::BecomeBlank(os::UniqueFd socket, uint32_t report_page) {
   ends_.socket = std::move(socket);  // closes the server's
   births_ = {};
-  spares_count_ = 0;
+  spares_.clear();  // others' sockets
   absl::StatusOr<os::SharedMapping> report = ReportFile::Map(ends_.reports.get(), report_page);
   if (!report.ok()) ::_exit(127);
   report_ = *std::move(report);
@@ -224,12 +227,15 @@ KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::AwaitOrder() {
   if (message.bytes < 0) fail(os::ErrnoStatus(message.error_number, "recvmsg", "a child of the fork server"));
   if (message.fds_missing)
     fail(absl::ResourceExhaustedError("no descriptors left in a child of the fork server"));
-  if (message.bytes < static_cast<ssize_t>(sizeof(BlankOrder))) return Role::kLeaving;
-  BlankOrder order;
-  std::memcpy(&order, message_, sizeof order);
-  if (order.kind == BlankOrder::kServe) return BecomeServer().ok() ? Role::kServer : Role::kLeaving;
+  return Obey(std::string_view(message_, message.bytes), std::move(message.fds));
+}
 
-  RunTask(order, std::string_view(message_, message.bytes).substr(sizeof order), std::move(message.fds));
+KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::Obey(std::string_view bytes, os::ReceivedFds fds) {
+  BlankOrder order;
+  if (bytes.size() < sizeof order) return Role::kLeaving;
+  std::memcpy(&order, bytes.data(), sizeof order);
+  if (order.kind == BlankOrder::kServe) return BecomeServer().ok() ? Role::kServer : Role::kLeaving;
+  RunTask(order, bytes.substr(sizeof order), std::move(fds));
 }
 
 KO_CHILD_CODE void ForkServerProcess::RunTask(const BlankOrder& order, std::string_view arguments,

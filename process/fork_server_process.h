@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -44,12 +45,14 @@ class ForkServerProcess {
   absl::Status BecomeServer();
   Role Serve();
   Role TakeRequest();
-  Role BearTask(const BirthRequest& request, os::UniqueFd socket);
-  Role BearBlank(const BirthRequest& request);
-  // `socket` is the child's, `callers` its other end, which the caller has where it made them.
-  Role Bear(const BirthRequest& request, os::UniqueFd socket, os::UniqueFd callers);
+  // `order`: with its arguments.
+  Role BearTask(const BirthRequest& request, std::string_view order, os::ReceivedFds fds);
+  Role BearSpare();
+  // `socket` is a blank child's.
+  Role Bear(const BirthRequest& request, os::UniqueFd socket);
   void BecomeBlank(os::UniqueFd socket, uint32_t report_page);
   Role AwaitOrder();
+  Role Obey(std::string_view order, os::ReceivedFds fds);
   [[noreturn]] void RunTask(const BlankOrder& order, std::string_view arguments, os::ReceivedFds fds);
   Role Refuse(const BirthRequest& request, const absl::Status& why);
   bool Reply(const ServerReply& reply, absl::Span<const int> fds = {});
@@ -59,13 +62,17 @@ class ForkServerProcess {
   os::SiblingForker forker_;
   // A server's.
   os::SharedMapping births_;
-  BirthRequest spares_[kMaxBirths];  // that are to be born when there is time
-  uint32_t spares_count_ = 0;
-  absl::Duration pause_;      // for how long nobody has to have said anything
-  os::SharedMapping report_;  // a blank child's
-  bool warm_ = false;         // it has touched what it will need
-  // An order with its arguments. Last, for what is in use of this object and of the stack below it to lie in few pages.
-  char message_[sizeof(BlankOrder) + kMaxInlineBytes];
+  struct Spare {
+    BirthRequest request;
+    os::UniqueFd socket;
+  };
+  absl::InlinedVector<Spare, 4> spares_;  // that are to be born when there is time
+  absl::Duration pause_;                  // for how long nobody has to have said anything
+  os::SharedMapping report_;              // a blank child's
+  bool warm_ = false;                     // it has touched what it will need
+  // A request or an order, with arguments. Last, for what is in use of this object and of the stack below it to lie in few
+  // pages.
+  char message_[sizeof(BirthRequest) + sizeof(BlankOrder) + kMaxInlineBytes];
 };
 
 }  // namespace ko

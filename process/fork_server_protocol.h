@@ -14,12 +14,12 @@
 // What a ForkServer's caller, its server process and its blank children say to each other.
 //
 //   server -> caller   ServerReply kReady     it has run its init and listens
-//   caller -> server   BirthRequest kHeir     a blank child, please
+//   caller -> server   BirthRequest kHeir     a blank child, please, with this socket
 //                      BirthRequest kSpare    one when there is time
-//                      BirthRequest kTask     one with this socket, in which its order waits already
-//   server -> caller   ServerReply kBorn      with its pidfd, and a blank one's with the caller's end of its socket
+//                      BirthRequest kTask     one that runs the order that follows; with its arguments and descriptors
+//   server -> caller   ServerReply kBorn      with its pidfd
 //                      ServerReply kNotBorn   with the reason
-//   caller -> child    BlankOrder kRun        become a task; with its arguments and descriptors
+//   caller -> blank    BlankOrder kRun        become a task; with its arguments and descriptors
 //                      BlankOrder kServe      become the server
 //
 // All of them are sequenced packets: each arrives whole or not at all.
@@ -62,12 +62,18 @@ struct ServerReply {
 struct BlankOrder {
   enum Kind : uint32_t { kRun, kServe };
   Kind kind = kRun;
-  uint32_t arguments_in_file = 0;  // the last descriptor; 0: they follow in this message
+  uint32_t arguments_in_file = 0;  // the last descriptor; 0: they follow the order
   uint64_t arguments_bytes = 0;
   PackedFunction function = nullptr;
   sigset_t mask = {};
   uint32_t die_with_parent = 0;
 };
+
+// A message as it travels.
+template <class Message>
+std::string_view MessageBytes(const Message& message) {
+  return {reinterpret_cast<const char*>(&message), sizeof message};
+}
 
 // Longer arguments travel in a file in memory, so that nobody waits for anybody to read them.
 inline constexpr size_t kMaxInlineBytes = 16 << 10;

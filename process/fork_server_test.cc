@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <numeric>
 #include <optional>
 #include <stdexcept>
@@ -226,8 +227,48 @@ int CountOpen() {
 
 TEST_F(ForkServerTest, ChildHasNoDescriptorOfTheServers) {
   const int open = CountOpen();
-  const ForkServer server = Start();
-  EXPECT_EQ(EndOf<&CountOpen>(server), ExitStatus::Exited(open));
+  ForkServerOptions options;
+  options.spares = 4;
+  const ForkServer server = Start(std::move(options));
+  // The first are spares; for the others the server has been asked for spares that it has not made yet.
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(EndOf<&CountOpen>(server), ExitStatus::Exited(open));
+}
+
+// Long enough to be in memory by no accident; it is nowhere in the program's own.
+std::string Secret() {
+  std::string secret;
+  for (int i = 0; i < 100; ++i) secret.push_back(static_cast<char>('a' + i * i % 23));
+  return secret;
+}
+
+int HoldsSecret(const std::string& text) { return text == Secret() ? 1 : 0; }
+
+// Whether it lies on the stack, below which the server has its messages. Compared in place: no copy is to be found.
+int FindSecretOnStack() {
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    if (!line.ends_with("[stack]")) continue;
+    unsigned long begin = 0, end = 0;
+    if (std::sscanf(line.c_str(), "%lx-%lx", &begin, &end) != 2) return 2;
+    std::vector<char> stack(end - begin);
+    const int memory = ::open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+    if (::pread(memory, stack.data(), stack.size(), static_cast<off_t>(begin)) != std::ssize(stack)) return 3;
+    for (size_t at = 0; at + 100 <= stack.size(); ++at) {
+      int i = 0;
+      while (i < 100 && stack[at + i] == static_cast<char>('a' + i * i % 23)) ++i;
+      if (i == 100) return 1;
+    }
+    return 0;
+  }
+  return 4;
+}
+
+TEST_P(ForkServerSparesTest, NothingOfATasksArgumentsIsInTheNext) {
+  const ForkServer server = StartOne();
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(EndOf<&HoldsSecret>(server, Secret()), ExitStatus::Exited(1));
+    EXPECT_EQ(EndOf<&FindSecretOnStack>(server), ExitStatus::Exited(0));
+  }
 }
 
 // --- The C library in the child ---
