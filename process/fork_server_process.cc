@@ -129,6 +129,12 @@ KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::TakeRequest() {
   os::ReceivedMessage message =
       os::ReceiveMessage(ends_.socket.get(), message_, sizeof message_, /*block=*/false);
   if (message.bytes < 0 && message.error_number == EAGAIN) return Role::kServer;
+  const Role role = Answer(message);
+  if (message.bytes > 0) std::memset(message_, 0, message.bytes);  // it is not for the children to come
+  return role;
+}
+
+KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::Answer(os::ReceivedMessage& message) {
   BirthRequest request;
   if (message.bytes < static_cast<ssize_t>(sizeof request)) return Role::kLeaving;
   std::memcpy(&request, message_, sizeof request);
@@ -160,7 +166,6 @@ KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::BearTask(const BirthReq
   const Role role = Bear(request, os::UniqueFd());
   if (role == Role::kBlank) return Obey(order, std::move(fds));
   ::setpgid(0, 0);
-  std::memset(message_, 0, sizeof request + order.size());  // it is not for the children to come
   pause_ = std::clamp(kPauseInBirths * (os::MonotonicNow() - start), kPause, kLongestPause);
   return role;
 }

@@ -45,6 +45,7 @@ class ForkServerProcess {
   absl::Status BecomeServer();
   Role Serve();
   Role TakeRequest();
+  Role Answer(os::ReceivedMessage& message);
   // `order`: with its arguments.
   Role BearTask(const BirthRequest& request, std::string_view order, os::ReceivedFds fds);
   Role BearSpare();
