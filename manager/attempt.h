@@ -30,6 +30,7 @@ struct Attempt {
   Child child;  // none before
   absl::Duration started_at = absl::ZeroDuration();
 
+  bool end_told = false;  // by epoll
   Role role = Role::kCurrent;
   uint64_t id = 0;  // what epoll calls it
   int number = 0;   // 1 for the first

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -39,6 +40,14 @@ class PollFdTest : public testing::LeakCheckedTest {
   static void DispatchAll(ProcessManager& manager) {
     while (IsReadable(manager)) ASSERT_THAT(manager.Dispatch(), IsOk());
     EXPECT_THAT(manager.Dispatch(), IsOkAndHolds(0));
+  }
+  // What the next round finds, in this order.
+  static void RaiseAndEnd(int signo, Process& process) {
+    ASSERT_EQ(::raise(signo), 0);
+    const pid_t pid = process.pid();
+    ASSERT_EQ(::kill(pid, SIGKILL), 0);
+    siginfo_t info;
+    ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT), 0);
   }
 };
 
@@ -152,7 +161,39 @@ TEST_F(PollFdTest, HandlersThatAnExceptionKeptFromRunningMakeItReadable) {
   DispatchAll(manager);
   EXPECT_TRUE(told);
 }
+
+TEST_F(PollFdTest, EndBehindASignalWhoseHandlerThrowsIsStillToBeHandled) {
+  InChild([] {
+    ProcessManager manager;
+    ASSERT_THAT(
+        manager.signals().On(SIGHUP, [](const SignalInfo&) { throw std::runtime_error("from a handler"); }),
+        IsOk());
+    Process process = manager.Fork(SleepForEver);
+    RaiseAndEnd(SIGHUP, process);
+    EXPECT_THROW(manager.Dispatch().IgnoreError(), std::runtime_error);
+    EXPECT_TRUE(process.IsAlive());
+    EXPECT_TRUE(IsReadable(manager));
+    DispatchAll(manager);
+    EXPECT_EQ(process.exit_status(), ExitStatus::Signaled(SIGKILL));
+  });
+}
 #endif
+
+TEST_F(PollFdTest, SignalsHandlerFindsTheEndBehindTheSignal) {
+  InChild([] {
+    ProcessManager manager;
+    Process process = manager.Fork(SleepForEver);
+    ASSERT_THAT(manager.signals().On(SIGHUP,
+                                     [&](const SignalInfo&) {
+                                       EXPECT_THAT(process.Wait(),
+                                                   IsOkAndHolds(ExitStatus::Signaled(SIGKILL)));
+                                     }),
+                IsOk());
+    RaiseAndEnd(SIGHUP, process);
+    EXPECT_THAT(manager.Dispatch(), IsOk());
+    EXPECT_FALSE(process.IsAlive());
+  });
+}
 
 TEST_F(PollFdTest, EpollLoopOfTheProgramSeesEverything) {
   ProcessManager manager;

@@ -90,6 +90,7 @@ struct ProcessRecord {
   std::weak_ptr<Supervisor> supervisor;
   Supervisor* supervisor_itself = nullptr;  // for who does not hold it
   uint64_t id = 0;                          // in the order of the first starts
+  std::shared_ptr<ProcessRecord> listed;    // itself, while a RecordList has it
   ProcessSpec spec;
   std::unique_ptr<RestartTracker> restart;  // null: it runs once
   std::unique_ptr<ServedRegion> region;     // of a process that a fork server forks

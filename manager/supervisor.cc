@@ -87,6 +87,7 @@ void Supervisor::Abandon() {
 
 void Supervisor::ReleaseKernelSide() {
   kernel_.reset();
+  taken_.clear();
   fds_ = os::FdSet();
 }
 
@@ -133,6 +134,7 @@ void Supervisor::Close() {
   BeginShutdown(std::nullopt);
   // The handlers that the program gave to signals() are not for now.
   if (kernel_ != nullptr) kernel_->epoll.Remove(kernel_->signals.poll_fd());
+  std::erase(taken_, kSignalsToken);
   while (!records_.empty()) {
     if (!Collect(os::Deadline::After(absl::InfiniteDuration())).ok()) Abandon();
   }
@@ -233,12 +235,21 @@ absl::StatusOr<int> Supervisor::RunRound(const os::Deadline& deadline, absl::Fun
 
 absl::StatusOr<int> Supervisor::Collect(const os::Deadline& deadline, absl::FunctionRef<void()> on_wake) {
   Arm();
-  std::array<uint64_t, kBatch> room;
-  absl::StatusOr<absl::Span<const uint64_t>> tokens = kernel_->epoll.Wait(absl::MakeSpan(room), deadline);
-  if (!tokens.ok()) return tokens.status();
-  if (!tokens->empty()) on_wake();
+  if (taken_.empty()) {
+    std::array<uint64_t, kBatch> room;
+    absl::StatusOr<absl::Span<const uint64_t>> tokens = kernel_->epoll.Wait(absl::MakeSpan(room), deadline);
+    if (!tokens.ok()) return tokens.status();
+    taken_.assign(tokens->rbegin(), tokens->rend());
+  }
+  if (!taken_.empty()) on_wake();
+  // A signal's handler may wait for processes, whose ends may be among those that follow, and are told once.
+  const absl::Cleanup ring_where_one_threw = [this] {
+    if (!taken_.empty() && kernel_ != nullptr && IsOwnedByThisProcess()) kernel_->bell.Notify();
+  };
   int count = 0;
-  for (uint64_t token : *tokens) {
+  while (!taken_.empty()) {
+    const uint64_t token = taken_.back();
+    taken_.pop_back();
     count += HandleToken(token);
     // A signal's handler closed this, or forked, and this is the child.
     if (kernel_ == nullptr || !IsOwnedByThisProcess()) return count;
@@ -287,7 +298,11 @@ int Supervisor::ReapIfEnded(uint64_t id) {
     TakeNotifications();  // its last words
   KillLeftovers(*record, *attempt);
   std::optional<ExitStatus> status = attempt->child.TryWait();
-  if (!status.has_value()) return 0;
+  if (!status.has_value()) {  // the kernel is not done with it
+    kernel_->epoll.Modify(attempt->child.pidfd(), id, kEndEvents).IgnoreError();
+    return 0;
+  }
+  attempt->end_told = true;
   OnAttemptEnd(record, *attempt, *std::move(status));
   return 1;
 }

@@ -256,6 +256,7 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
 
   uint64_t owner_;                     // the mark of its process
   std::shared_ptr<Kernel> kernel_;     // shared with a dispatch of its signals, whose handlers may close this
+  std::vector<uint64_t> taken_;        // tokens from its epoll, the next one last
   os::FdSet fds_;                      // all that kernel_, attempts_ but the newest, and the records own
   const Attempt* unlisted_ = nullptr;  // that newest one
   os::FdLimit fd_limit_;

@@ -175,7 +175,7 @@ ExitEvent Supervisor::Reap(ProcessRecord& record, Attempt& attempt, ExitStatus s
       exit.status = exit.status.WithLastOutput(absl::StrJoin(exit.last_lines, "\n"));
     }
   }
-  if (kernel_ != nullptr) kernel_->epoll.Remove(attempt.child.pidfd());
+  if (kernel_ != nullptr && !attempt.end_told) kernel_->epoll.Remove(attempt.child.pidfd());
   Forget(record, attempt);
   return exit;
 }

@@ -244,7 +244,7 @@ AttemptFacts Supervisor::FactsOf(const ProcessRecord& record, const Attempt& att
 
 absl::Status Supervisor::Watch(const Attempt& attempt) {
   const int pidfd = attempt.child.pidfd();
-  if (absl::Status added = kernel_->epoll.Add(pidfd, attempt.id); !added.ok()) return added;
+  if (absl::Status added = kernel_->epoll.Add(pidfd, attempt.id, kEndEvents); !added.ok()) return added;
   fd_limit_.MakeRoomBeyond(pidfd);
   for (int stream = 0; attempt.output.has_value() && stream < CommandOutput::kStreams; ++stream) {
     const int fd = attempt.output->fd(stream);

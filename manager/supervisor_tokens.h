@@ -1,6 +1,8 @@
 #ifndef KO_MANAGER_SUPERVISOR_TOKENS_H_
 #define KO_MANAGER_SUPERVISOR_TOKENS_H_
 
+#include <sys/epoll.h>
+
 #include <cstdint>
 
 #include "ko/manager/command_output.h"
@@ -14,6 +16,8 @@ inline constexpr uint64_t kBellToken = 2;
 inline constexpr uint64_t kNotifyToken = 3;
 // Greater ones are attempts.
 inline constexpr uint64_t kFirstAttemptToken = 16;
+// An attempt's end is told once, and its pidfd is as good as removed then: what is left goes with the last copy of it.
+inline constexpr uint32_t kEndEvents = EPOLLIN | EPOLLONESHOT;
 // An attempt's with one of these is its command's standard output or error.
 inline constexpr uint64_t kOutputTokens[CommandOutput::kStreams] = {uint64_t{1} << 62, uint64_t{1} << 63};
 

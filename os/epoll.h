@@ -24,7 +24,8 @@ class Epoll {
   absl::Status Add(int fd, uint64_t token, uint32_t events = EPOLLIN);
   // Other events of a member.
   absl::Status Modify(int fd, uint64_t token, uint32_t events);
-  // To be called before `fd` is closed: copies of it in forked children would keep it a member.
+  // To be called before `fd` is closed, but for one that has been told with EPOLLONESHOT: copies of it in forked children
+  // would keep it a member.
   void Remove(int fd);
 
   // The tokens of what is ready, at most as many as there is room for; none when the deadline is over.
