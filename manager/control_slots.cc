@@ -23,6 +23,7 @@ absl::StatusOr<ControlSlotRef> ControlSlots::Allocate() {
 
 void ControlSlots::Add(std::shared_ptr<os::SharedMapping> mapping, void* first, size_t bytes) {
   auto* const slots = static_cast<ControlSlot*>(first);
+  free_.reserve(free_.capacity() + bytes / sizeof(ControlSlot));
   for (size_t i = bytes / sizeof(ControlSlot); i > 0; --i) free_.emplace_back(mapping, &slots[i - 1]);
 }
 

@@ -61,6 +61,7 @@ absl::StatusOr<std::shared_ptr<MemorySlots::Slab>> MemorySlots::MakeSlab(size_t 
   absl::StatusOr<os::SharedMapping> mapping = os::SharedMapping::Create(slab->OffsetOf(slots));
   if (!mapping.ok()) return mapping.status();
   slab->mapping = *std::move(mapping);
+  slab->free.reserve(slots);
   for (size_t index = slots; index-- > 0;) slab->free.push_back(index);
   return slab;
 }

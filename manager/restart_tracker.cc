@@ -42,8 +42,10 @@ bool RestartTracker::CountRestart(absl::Duration now) {
 absl::Duration RestartTracker::NextDelay(double random) {
   const absl::Duration delay = next_delay_ * (1 + policy_.jitter * (2 * random - 1));
   // An initial delay of zero grows from a millisecond, or it would not grow.
-  next_delay_ =
+  const absl::Duration next =
       std::min(std::max(next_delay_, absl::Milliseconds(1)) * policy_.delay_factor, policy_.max_delay);
+  // After a fork a store is a page to be copied.
+  if (next != next_delay_) next_delay_ = next;
   return delay;
 }
 

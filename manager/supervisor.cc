@@ -134,7 +134,7 @@ void Supervisor::Close() {
   BeginShutdown(std::nullopt);
   // The handlers that the program gave to signals() are not for now.
   if (kernel_ != nullptr) kernel_->epoll.Remove(kernel_->signals.poll_fd());
-  std::erase(taken_, kSignalsToken);
+  taken_.erase(std::remove(taken_.begin(), taken_.end(), kSignalsToken), taken_.end());
   while (!records_.empty()) {
     if (!Collect(os::Deadline::After(absl::InfiniteDuration())).ok()) Abandon();
   }

@@ -14,6 +14,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/container/inlined_vector.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/functional/function_ref.h"
 #include "absl/random/random.h"
@@ -254,11 +255,11 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
   absl::Duration Now() override;
   double Random() override;
 
-  uint64_t owner_;                     // the mark of its process
-  std::shared_ptr<Kernel> kernel_;     // shared with a dispatch of its signals, whose handlers may close this
-  std::vector<uint64_t> taken_;        // tokens from its epoll, the next one last
-  os::FdSet fds_;                      // all that kernel_, attempts_ but the newest, and the records own
-  const Attempt* unlisted_ = nullptr;  // that newest one
+  uint64_t owner_;                  // the mark of its process
+  std::shared_ptr<Kernel> kernel_;  // shared with a dispatch of its signals, whose handlers may close this
+  absl::InlinedVector<uint64_t, 4> taken_;  // tokens from its epoll, the next one last
+  os::FdSet fds_;                           // all that kernel_, attempts_ but the newest, and the records own
+  const Attempt* unlisted_ = nullptr;       // that newest one
   os::FdLimit fd_limit_;
   ControlSlots control_slots_;
   MemorySlots memory_slots_;

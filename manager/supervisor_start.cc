@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <string>
@@ -180,7 +181,8 @@ void Supervisor::Forget(ProcessRecord& record, Attempt& attempt) {
   may_ring_.erase(attempt.id);
   attempts_.erase(attempt.id);
   SlotsOf(record).Free(std::move(attempt.control));
-  std::erase_if(record.attempts, [&](const auto& each) { return each.get() == &attempt; });
+  record.attempts.erase(std::find_if(record.attempts.begin(), record.attempts.end(),
+                                     [&](const auto& each) { return each.get() == &attempt; }));
 }
 
 // Those of the newest attempt are for its successors to close, so there is time until the next fork.

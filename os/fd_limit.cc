@@ -11,6 +11,8 @@ constexpr rlim_t kHeadroom = 64;
 }  // namespace
 
 void FdLimit::MakeRoomBeyond(int fd) {
+  if (fd <= highest_) return;
+  highest_ = fd;
   rlimit now;
   if (::getrlimit(RLIMIT_NOFILE, &now) == 0 && static_cast<rlim_t>(fd) + kHeadroom >= now.rlim_cur) Raise();
 }
@@ -29,6 +31,7 @@ KO_CHILD_CODE void FdLimit::Restore() {
   if (!raised_) return;
   ::setrlimit(RLIMIT_NOFILE, &original_);
   raised_ = false;
+  highest_ = -1;
 }
 
 }  // namespace ko::os

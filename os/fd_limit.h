@@ -12,7 +12,8 @@ namespace ko::os {
 // crash: none.
 class FdLimit {
  public:
-  // To be told the newest descriptor: the lowest free number, hence how many are open.
+  // To be told the newest descriptor: the lowest free number, hence how many are open. Looks at the limit where there has been
+  // none as high.
   void MakeRoomBeyond(int fd);
   // Raises it now; false where it is as high as it may be.
   bool Raise();
@@ -24,6 +25,7 @@ class FdLimit {
  private:
   rlimit original_ = {};
   bool raised_ = false;
+  int highest_ = -1;  // descriptor that there was room beyond
 };
 
 }  // namespace ko::os

@@ -75,8 +75,9 @@ class ReportSlot::Pool {
         os::SharedMapping::CreateSparse((1 + slots) * ChildReport::kBytes);
     if (!mapping.ok()) return mapping.status();
     auto* const told = static_cast<std::atomic<uint32_t>*>(mapping->data());
-    for (size_t i = slots; i-- > 0;) free_.push_back(told + i);
     slots_ += slots;
+    free_.reserve(slots_);  // at once, so that no smaller ones leave holes behind
+    for (size_t i = slots; i-- > 0;) free_.push_back(told + i);
     mappings_.push_back(*std::move(mapping));
     return absl::OkStatus();
   }
