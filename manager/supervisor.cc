@@ -294,14 +294,17 @@ int Supervisor::ReapIfEnded(uint64_t id) {
   const auto found = attempts_.find(id);
   if (found == attempts_.end()) return 0;
   const auto [record, attempt] = found->second;
+  // Where the kernel is not done with it, or a fork hook throws: last words may have another one started.
+  absl::Cleanup have_it_told_again = [this, id, pidfd = attempt->child.pidfd()] {
+    if (kernel_ != nullptr && attempts_.contains(id))
+      kernel_->epoll.Modify(pidfd, id, kEndEvents).IgnoreError();
+  };
   if (record->spec.command != nullptr && kernel_->notifications.has_value())
     TakeNotifications();  // its last words
   KillLeftovers(*record, *attempt);
   std::optional<ExitStatus> status = attempt->child.TryWait();
-  if (!status.has_value()) {  // the kernel is not done with it
-    kernel_->epoll.Modify(attempt->child.pidfd(), id, kEndEvents).IgnoreError();
-    return 0;
-  }
+  if (!status.has_value()) return 0;
+  std::move(have_it_told_again).Cancel();
   attempt->end_told = true;
   OnAttemptEnd(record, *attempt, *std::move(status));
   return 1;
