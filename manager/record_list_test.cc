@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "ko/manager/process_record.h"
@@ -59,6 +60,26 @@ TEST_F(RecordListTest, RemovedOneIsGoneWhereverItWas) {
     EXPECT_EQ(list_.size(), 2u);
     EXPECT_THAT(Ids(list_), ::testing::Not(::testing::Contains(removed)));
   }
+}
+
+TEST_F(RecordListTest, KeepsItsRecordsAliveAndLetsThemGo) {
+  std::weak_ptr<ProcessRecord> removed, moved, replaced;
+  {
+    RecordList list;
+    for (uint64_t id = 1; id <= 3; ++id) {
+      const auto record = Record(id);
+      (id == 1 ? replaced : id == 2 ? removed : moved) = record;
+      (id == 1 ? list_ : list).Add(id, record);
+    }
+    list.Remove(2);
+    EXPECT_TRUE(removed.expired());
+    list_ = std::move(list);
+  }
+  EXPECT_TRUE(replaced.expired());
+  EXPECT_THAT(Ids(list_), ElementsAre(3));
+  EXPECT_FALSE(moved.expired());
+  list_ = RecordList();
+  EXPECT_TRUE(moved.expired());
 }
 
 TEST_F(RecordListTest, OneThatIsNotThereIsNoneToRemove) {
