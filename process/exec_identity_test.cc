@@ -236,7 +236,7 @@ TEST_F(ExecIdentityTest, SettingsThatCannotBeAreRefused) {
 
 TEST_F(ExecIdentityTest, NiceIsSetForTheCommandAlone) {
   const int before = ::getpriority(PRIO_PROCESS, 0);
-  EXPECT_EQ(OutputOf({.argv = {"nice"}, .nice = 7}), "7\n");
+  EXPECT_EQ(OutputOf({.argv = {"nice"}, .nice = 19}), "19\n");
   EXPECT_EQ(::getpriority(PRIO_PROCESS, 0), before);
 }
 

@@ -89,7 +89,7 @@ TEST_F(ProcessFaultsTest, ExecWithAllThatACommandCanHave) {
     command.limits = {{RLIMIT_CORE, rlimit{0, 0}}};
     command.umask = 077;
     command.new_session = true;
-    command.nice = 5;
+    command.nice = 19;  // what any process may have
     command.cpus = {0};
     command.no_new_privs = true;
     command.fds = {InheritedFd{.fd = socket.get(), .variable = "SOCKET"}};
