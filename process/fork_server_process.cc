@@ -178,7 +178,8 @@ ForkServerProcess::Role ForkServerProcess::Refuse(const BirthRequest& request, c
 }
 
 KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::BearSpare() {
-  pause_ = absl::ZeroDuration();  // for the others: it is quiet
+  pause_ =
+      kPause;  // for it to warm up where it is born, and not on another processor beside the next one's birth
   Spare spare = std::move(spares_.back());
   spares_.pop_back();
   return Bear(spare.request, std::move(spare.socket));
