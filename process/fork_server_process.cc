@@ -178,8 +178,8 @@ ForkServerProcess::Role ForkServerProcess::Refuse(const BirthRequest& request, c
 }
 
 KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::BearSpare() {
-  pause_ =
-      kPause;  // for it to warm up where it is born, and not on another processor beside the next one's birth
+  // For it to warm up where it is born, and not on another processor beside the next one's birth.
+  pause_ = kPause;
   Spare spare = std::move(spares_.back());
   spares_.pop_back();
   return Bear(spare.request, std::move(spare.socket));

@@ -235,15 +235,18 @@ TEST_F(ForkServerTest, ChildHasNoDescriptorOfTheServers) {
 }
 
 // Long enough to be in memory by no accident; it is nowhere in the program's own.
+constexpr int kSecretBytes = 100;
+char SecretByte(int i) { return static_cast<char>('a' + i * i % 23); }
+
 std::string Secret() {
   std::string secret;
-  for (int i = 0; i < 100; ++i) secret.push_back(static_cast<char>('a' + i * i % 23));
+  for (int i = 0; i < kSecretBytes; ++i) secret.push_back(SecretByte(i));
   return secret;
 }
 
 int HoldsSecret(const std::string& text) { return text == Secret() ? 1 : 0; }
 
-// Whether it lies on the stack, below which the server has its messages. Compared in place: no copy is to be found.
+// Whether it lies on the stack, where the server has its messages. Compared byte by byte: no copy is to be found.
 int FindSecretOnStack() {
   std::ifstream maps("/proc/self/maps");
   for (std::string line; std::getline(maps, line);) {
@@ -253,10 +256,10 @@ int FindSecretOnStack() {
     std::vector<char> stack(end - begin);
     const int memory = ::open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
     if (::pread(memory, stack.data(), stack.size(), static_cast<off_t>(begin)) != std::ssize(stack)) return 3;
-    for (size_t at = 0; at + 100 <= stack.size(); ++at) {
+    for (size_t at = 0; at + kSecretBytes <= stack.size(); ++at) {
       int i = 0;
-      while (i < 100 && stack[at + i] == static_cast<char>('a' + i * i % 23)) ++i;
-      if (i == 100) return 1;
+      while (i < kSecretBytes && stack[at + i] == SecretByte(i)) ++i;
+      if (i == kSecretBytes) return 1;
     }
     return 0;
   }

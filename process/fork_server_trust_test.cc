@@ -6,7 +6,6 @@
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
-#include <string_view>
 #include <utility>
 #include <variant>
 
@@ -45,8 +44,7 @@ int FindSocket() {
 }
 
 void Say(int socket, const ServerReply& reply, absl::Span<const int> fds = {}) {
-  const std::string_view bytes(reinterpret_cast<const char*>(&reply), sizeof reply);
-  os::SendMessage(socket, {bytes}, fds, /*block=*/true);
+  os::SendMessage(socket, {MessageBytes(reply)}, fds, /*block=*/true);
 }
 
 class ForkServerTrustTest : public testing::LeakCheckedTest {
