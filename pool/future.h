@@ -95,7 +95,8 @@ class Future {
     if (!Wait())
       return absl::FailedPreconditionError("Future: only the process that made the pool can wait for it");
     pool::StatusOrVoid<T> result = absl::Status(absl::StatusCode::kUnknown, "");  // is replaced
-    core_->Take(*task_, [&result](const pool::TaskOutcome& outcome) {
+    pool::PendingTask* const task = task_.get();
+    core_->Take({&task, 1}, [&result](size_t, const pool::TaskOutcome& outcome) {
       std::string_view results = outcome.results;
       const std::optional<pool::ItemResult> item = pool::TakeItemResult(results);
       if (absl::IsCancelled(outcome.end) || !item.has_value()) {

@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "ko/os/deadline.h"
 
@@ -18,6 +20,8 @@ constexpr uint32_t kMostUntimed = 31;
 constexpr uint32_t kWorthWaking = 8;
 constexpr size_t kMostQuickAwaited = 4;
 constexpr size_t kChunksPerWorker = 2;
+// So many chunks before it is looked at, a chunk's state is on its way to this processor.
+constexpr size_t kTakenAhead = 4;
 
 }  // namespace
 
@@ -53,17 +57,48 @@ void MapRun::Run() {
 void MapRun::Refill() {
   const size_t most = policy_.Ahead(PoolCore::kMostAwaited);
   while (in_flight_.size() < most) {
-    std::optional<Range> range = NextRange();
-    if (!range.has_value()) return;
-    const size_t bytes = CutToBytes(*range);
-    const absl::Status submitted = Submit(*range, bytes);
-    if (submitted.ok()) continue;
-    if (absl::IsResourceExhausted(submitted) && !in_flight_.empty()) {
-      again_.push_front(*range);  // later, when one of ours has made room
-      return;
-    }
-    Fail(*range, submitted);
+    // Several at once take longer to come to the first worker.
+    const size_t together = policy_.IsQuick() ? PoolCore::kMostParts : 1;
+    if (!SubmitSome(std::min(together, most - in_flight_.size()))) return;
   }
+}
+
+bool MapRun::SubmitSome(size_t most) {
+  absl::InlinedVector<std::unique_ptr<Chunk>, PoolCore::kMostParts> chunks;
+  absl::InlinedVector<PoolCore::Part, PoolCore::kMostParts> parts;
+  while (chunks.size() < most) {
+    std::optional<Range> range = NextRange();
+    if (!range.has_value()) break;
+    const size_t bytes = CutToBytes(*range);
+    chunks.push_back(NewChunk(*range));
+    parts.push_back({.task = &chunks.back()->task,
+                     .items = static_cast<uint32_t>(range->end - range->begin),
+                     .argument_bytes = bytes,
+                     .timed = IsToBeTimed()});
+  }
+  if (chunks.empty()) return false;
+
+  TaskOptions options = {.time_limit = options_.time_limit};
+  if (!in_flight_.empty()) options.room_timeout = absl::ZeroDuration();
+  const auto pack = [&](size_t i, absl::Span<char> place) {
+    elements_.pack(chunks[i]->range.begin, chunks[i]->range.end, place);
+  };
+  const absl::StatusOr<size_t> submitted =
+      core_.Submit({.function = function_,
+                    .parts = parts,
+                    .pack = pack,
+                    .wakes_later = policy_.IsQuick() && options_.progress == nullptr},
+                   options);
+  // Later, when one of ours has made room.
+  const bool has_room = !absl::IsResourceExhausted(submitted.status()) || in_flight_.empty();
+  size_t settled = submitted.value_or(0);
+  for (size_t i = 0; i < settled; ++i) in_flight_.push_back(std::move(chunks[i]));
+  if (!submitted.ok() && has_room) Fail(chunks[settled++]->range, submitted.status());
+  while (chunks.size() > settled) {
+    again_.push_front(chunks.back()->range);
+    chunks.pop_back();
+  }
+  return has_room;
 }
 
 std::optional<MapRun::Range> MapRun::NextRange() {
@@ -88,23 +123,22 @@ size_t MapRun::CutToBytes(Range& range) {
   return bytes;
 }
 
-absl::Status MapRun::Submit(const Range& range, size_t bytes) {
-  auto chunk = std::make_unique<Chunk>();
+std::unique_ptr<MapRun::Chunk> MapRun::NewChunk(const Range& range) {
+  std::unique_ptr<Chunk> chunk;
+  if (unused_.empty()) {
+    chunk = std::make_unique<Chunk>();
+  } else {
+    chunk = std::move(unused_.back());
+    unused_.pop_back();
+  }
   chunk->range = range;
-  const auto pack = [&](absl::Span<char> place) { elements_.pack(range.begin, range.end, place); };
-  const bool timed = !policy_.IsQuick() || ++untimed_in_a_row_ > kMostUntimed;
-  if (timed) untimed_in_a_row_ = 0;
-  const PoolCore::Request request = {.function = function_,
-                                     .items = static_cast<uint32_t>(range.end - range.begin),
-                                     .argument_bytes = bytes,
-                                     .pack = pack,
-                                     .timed = timed,
-                                     .wakes_later = policy_.IsQuick() && options_.progress == nullptr};
-  TaskOptions options = {.time_limit = options_.time_limit};
-  if (!in_flight_.empty()) options.room_timeout = absl::ZeroDuration();
-  absl::Status status = core_.Submit(request, options, chunk->task);
-  if (status.ok()) in_flight_.push_back(std::move(chunk));
-  return status;
+  return chunk;
+}
+
+bool MapRun::IsToBeTimed() {
+  if (policy_.IsQuick() && ++untimed_in_a_row_ <= kMostUntimed) return false;
+  untimed_in_a_row_ = 0;
+  return true;
 }
 
 void MapRun::Await(uint32_t heard) {
@@ -141,12 +175,27 @@ void MapRun::Cancel() {
 }
 
 void MapRun::Collect() {
-  for (std::unique_ptr<Chunk>& chunk : in_flight_) {
-    if (!core_.IsDone(chunk->task)) continue;
-    core_.Take(chunk->task, [&](const TaskOutcome& outcome) { Collect(chunk->range, outcome); });
-    chunk.reset();
+  absl::InlinedVector<size_t, PoolCore::kMostParts> done;
+  for (size_t i = 0; i < in_flight_.size(); ++i) {
+    if (i + kTakenAhead < in_flight_.size()) core_.Prefetch(in_flight_[i + kTakenAhead]->task);
+    if (!core_.IsDone(in_flight_[i]->task)) continue;
+    done.push_back(i);
+    if (done.size() == PoolCore::kMostParts) Take(done);
   }
+  Take(done);
   std::erase(in_flight_, nullptr);
+}
+
+// Empties the list.
+void MapRun::Take(absl::InlinedVector<size_t, PoolCore::kMostParts>& done) {
+  absl::InlinedVector<PendingTask*, PoolCore::kMostParts> tasks;
+  for (const size_t i : done) tasks.push_back(&in_flight_[i]->task);
+  core_.Take(tasks, [&](size_t i, const TaskOutcome& outcome) {
+    std::unique_ptr<Chunk>& chunk = in_flight_[done[i]];
+    Collect(chunk->range, outcome);
+    unused_.push_back(std::move(chunk));
+  });
+  done.clear();
 }
 
 void MapRun::Collect(const Range& range, const TaskOutcome& outcome) {

@@ -6,7 +6,9 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/types/span.h"
@@ -55,15 +57,19 @@ class MapRun {
   };
 
   void Refill();
+  // Hands out so many chunks at most. False where there is none left, or no room for them.
+  bool SubmitSome(size_t most);
   std::optional<Range> NextRange();
   // Cuts it to what is reasonable to copy at once, and tells that; the rest is left to be done.
   size_t CutToBytes(Range& range);
-  absl::Status Submit(const Range& range, size_t bytes);
+  std::unique_ptr<Chunk> NewChunk(const Range& range);
+  bool IsToBeTimed();
   // Sleeps until it is worth a look what is done. `heard`: PoolCore::Deaths, from before the last one.
   void Await(uint32_t heard);
   // Ends what runs, and gives up the rest.
   void Cancel();
   void Collect();
+  void Take(absl::InlinedVector<size_t, PoolCore::kMostParts>& done);
   void Collect(const Range& range, const TaskOutcome& outcome);
   void Fail(const Range& range, const absl::Status& status);
 
@@ -75,6 +81,7 @@ class MapRun {
   size_t next_ = 0;                               // the first element that was not handed out
   std::deque<Range> again_;                       // and those that are to be once more
   std::deque<std::unique_ptr<Chunk>> in_flight_;  // in the order in which they were submitted
+  std::vector<std::unique_ptr<Chunk>> unused_;    // for the next ones
   uint32_t untimed_in_a_row_ = 0;
   MapProgress progress_;
 };

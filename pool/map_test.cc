@@ -116,6 +116,23 @@ TEST_F(MapTest, AnElementThatIsTooLongCostsOnlyItself) {
                                      IsOkAndHolds("xx")));
 }
 
+// Once they are known to be quick, several are handed out together.
+TEST_F(MapTest, QuickOnesThatAreHandedOutOneByOneHaveTheirOwnResultsAndErrors) {
+  std::vector<std::string> texts(5000);
+  for (size_t i = 0; i < texts.size(); ++i) texts[i] = std::string(i % 10 == 7 ? 10'001 : i % 300, 'x');
+  for (const size_t capacity : {1, 3, 11, 1024}) {
+    ProcessPool pool = Make({.workers = 2, .capacity = capacity, .max_message_bytes = 10'000});
+    const auto lengths = pool.Map<&Length>(texts, {.chunk = 1});
+    for (size_t i = 0; i < texts.size(); ++i) {
+      if (i % 10 == 7) {
+        ASSERT_THAT(lengths[i], StatusIs(absl::StatusCode::kInvalidArgument)) << i;
+      } else {
+        ASSERT_THAT(lengths[i], IsOkAndHolds(texts[i].size())) << i;
+      }
+    }
+  }
+}
+
 TEST_F(MapTest, ProgressGoesUpToAllOfThem) {
   ProcessPool pool = Make();
   std::vector<MapProgress> seen;
@@ -198,16 +215,18 @@ TEST_F(MapTest, AfterFinishEachElementSaysSo) {
               ::testing::Each(StatusIs(absl::StatusCode::kFailedPrecondition)));
 }
 
-// Each element is read once to be measured and once to be packed; the second element's second look fails.
+// Each element is read once to be measured and once to be packed; the last element's second look fails.
 TEST_F(MapTest, WhatAnElementThrowsComesOutAndTakesNoRoom) {
-  ProcessPool pool = Make({.workers = 1, .capacity = 2});
-  for (int round = 0; round < 10; ++round) {
-    int looks = 0;
-    const auto numbers = std::views::iota(0, 2) | std::views::transform([&looks](int i) {
-                           if (i == 1 && ++looks == 2) throw std::runtime_error("unreadable");
-                           return i;
-                         });
-    EXPECT_THROW(pool.Map<&Double>(numbers, {.chunk = 1}), std::runtime_error);
+  ProcessPool pool = Make({.workers = 1, .capacity = 20});
+  for (const int count : {2, 2000}) {
+    for (int round = 0; round < 10; ++round) {
+      int looks = 0;
+      const auto numbers = std::views::iota(0, count) | std::views::transform([&](int i) {
+                             if (i == count - 1 && ++looks == 2) throw std::runtime_error("unreadable");
+                             return i;
+                           });
+      EXPECT_THROW(pool.Map<&Double>(numbers, {.chunk = 1}), std::runtime_error);
+    }
   }
   EXPECT_THAT(pool.Map<&Double>(std::vector<int>{1, 2, 3}),
               ::testing::ElementsAre(IsOkAndHolds(2), IsOkAndHolds(4), IsOkAndHolds(6)));

@@ -16,6 +16,7 @@
 #include "ko/os/epoll.h"
 #include "ko/os/errno_status.h"
 #include "ko/os/pidfd.h"
+#include "ko/os/prefetch.h"
 #include "ko/os/process_mark.h"
 #include "ko/os/processors.h"
 #include "ko/os/terminal_interrupt.h"
@@ -163,59 +164,85 @@ TaskState PoolCore::StateOf(uint32_t slot) const {
   return TaskState(segment_->task(slot).state.load(std::memory_order_seq_cst));
 }
 
-absl::Status PoolCore::Submit(const Request& request, const TaskOptions& options, PendingTask& task) {
+absl::StatusOr<size_t> PoolCore::Submit(const Request& request, const TaskOptions& options) {
   if (absl::Status status = CheckProcess(); !status.ok()) return status;
-  if (request.argument_bytes > max_message_bytes()) {
-    return absl::InvalidArgumentError(absl::StrCat("ProcessPool: arguments of ", request.argument_bytes,
-                                                   " bytes are longer than PoolOptions::max_message_bytes, ",
-                                                   max_message_bytes()));
+  absl::Span<const Part> parts = request.parts;
+  const absl::StatusOr<size_t> valid = Check(parts, options);
+  if (!valid.ok()) return valid;
+  const absl::StatusOr<size_t> acquired = AcquireSlots(parts.first(*valid), options.room_timeout);
+  if (!acquired.ok()) return acquired;
+  parts = parts.first(*acquired);
+  std::array<uint32_t, kMostParts> slots;
+  for (size_t i = 0; i < parts.size(); ++i) slots[i] = parts[i].task->slot.load(std::memory_order_relaxed);
+
+  // What is packed may throw.
+  absl::Cleanup give_back = [&] {
+    absl::MutexLock lock(&mutex_);
+    for (size_t i = 0; i < parts.size(); ++i) {
+      if (parts[i].task->slot.exchange(PendingTask::kNone, std::memory_order_relaxed) != PendingTask::kNone)
+        Free(slots[i]);
+    }
+    WakeAllForRoom(*segment_);
+  };
+  for (size_t i = 0; i < parts.size(); ++i) {
+    TaskSlot& slot = segment_->task(slots[i]);
+    Describe(slot, request.function, parts[i], options);
+    const size_t bytes = parts[i].argument_bytes;
+    request.pack(i, bytes <= sizeof(slot.arguments) ? absl::MakeSpan(slot.arguments, bytes)
+                                                    : segment_->LargeArguments(slots[i]).first(bytes));
   }
+  std::move(give_back).Cancel();
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (!Publish(segment_->task(slots[i])) || Push(slots[i], request.wakes_later)) continue;
+    for (size_t unqueued = i; unqueued < parts.size(); ++unqueued) {
+      Cancel(*parts[unqueued].task);
+      Drop(*parts[unqueued].task);
+    }
+    if (i > 0) return i;
+    return absl::DataLossError("ProcessPool: the queue in shared memory has been overwritten");
+  }
+  return parts.size();
+}
+
+absl::StatusOr<size_t> PoolCore::Check(absl::Span<const Part> parts, const TaskOptions& options) const {
   if (options.retries < 0 || options.time_limit <= absl::ZeroDuration()) {
     return absl::InvalidArgumentError(absl::StrCat("ProcessPool: ", options.retries,
                                                    " retries, a time limit of ",
                                                    absl::FormatDuration(options.time_limit)));
   }
-  absl::StatusOr<uint32_t> acquired = AcquireSlot(task, os::Deadline::After(options.room_timeout));
-  if (!acquired.ok()) return acquired.status();
+  size_t valid = 0;
+  while (valid < parts.size() && parts[valid].argument_bytes <= max_message_bytes()) ++valid;
+  if (valid > 0) return valid;
+  return absl::InvalidArgumentError(absl::StrCat("ProcessPool: arguments of ", parts[0].argument_bytes,
+                                                 " bytes are longer than PoolOptions::max_message_bytes, ",
+                                                 max_message_bytes()));
+}
 
-  TaskSlot& slot = segment_->task(*acquired);
+void PoolCore::Describe(TaskSlot& slot, TaskFunction function, const Part& part, const TaskOptions& options) {
   const auto set = [](auto& field, auto value) { field.store(value, std::memory_order_relaxed); };
-  set(slot.items, request.items);
-  set(slot.timed, uint8_t{request.timed});
-  set(slot.function, reinterpret_cast<uintptr_t>(request.function));
-  set(slot.argument_bytes, request.argument_bytes);
+  set(slot.items, part.items);
+  set(slot.timed, uint8_t{part.timed});
+  set(slot.function, reinterpret_cast<uintptr_t>(function));
+  set(slot.argument_bytes, part.argument_bytes);
   const bool limited = options.time_limit != absl::InfiniteDuration();
   set(slot.limited, uint8_t{limited});
   if (limited) set(slot.time_limit_ns, absl::ToInt64Nanoseconds(options.time_limit));
   set(slot.retries_left, static_cast<uint32_t>(options.retries));
   set(slot.end, static_cast<uint8_t>(TaskEnd::kNone));
-  // What is packed may throw.
-  absl::Cleanup give_back = [&] {
-    absl::MutexLock lock(&mutex_);
-    if (task.slot.exchange(PendingTask::kNone, std::memory_order_relaxed) != PendingTask::kNone)
-      Free(*acquired);
-    WakeAllForRoom(*segment_);
-  };
-  request.pack(request.argument_bytes <= sizeof(slot.arguments)
-                   ? absl::MakeSpan(slot.arguments, request.argument_bytes)
-                   : segment_->LargeArguments(*acquired).first(request.argument_bytes));
-  std::move(give_back).Cancel();
+}
+
+bool PoolCore::Publish(TaskSlot& slot) {
   uint32_t seen = slot.state.load(std::memory_order_relaxed);
-  // Releases the arguments to the worker that takes it. Fails where the pool has ended meanwhile: then the task has its
-  // outcome already.
-  if (TaskState(seen).phase() != TaskPhase::kFree ||
-      !slot.state.compare_exchange_strong(seen,
-                                          TaskState(seen).Next().With(TaskPhase::kQueued).Listed().word())) {
-    return absl::OkStatus();
-  }
-  const TaskQueue::Pushed pushed = queue_.Push(*acquired);
-  if (pushed == TaskQueue::Pushed::kOverwritten) {
-    Cancel(task);
-    Drop(task);
-    return absl::DataLossError("ProcessPool: the queue in shared memory has been overwritten");
-  }
-  if (pushed == TaskQueue::Pushed::kUnseen && !(request.wakes_later && IsAwake())) WakeWorker(*segment_);
-  return absl::OkStatus();
+  // Releases the arguments to the worker that takes it.
+  return TaskState(seen).phase() == TaskPhase::kFree &&
+         slot.state.compare_exchange_strong(seen,
+                                            TaskState(seen).Next().With(TaskPhase::kQueued).Listed().word());
+}
+
+bool PoolCore::Push(uint32_t slot, bool wakes_later) {
+  const TaskQueue::Pushed pushed = queue_.Push(slot);
+  if (pushed == TaskQueue::Pushed::kUnseen && !(wakes_later && IsAwake())) WakeWorker(*segment_);
+  return pushed != TaskQueue::Pushed::kOverwritten;
 }
 
 bool PoolCore::IsAwake() const {
@@ -230,30 +257,32 @@ void PoolCore::WakeForQueued(uint32_t few) {
     WakeWorker(*segment_);
 }
 
-absl::StatusOr<uint32_t> PoolCore::AcquireSlot(PendingTask& task, const os::Deadline& deadline) {
-  bool announced = false;
-  for (;;) {
+absl::StatusOr<size_t> PoolCore::AcquireSlots(absl::Span<const Part> parts, absl::Duration timeout) {
+  std::optional<os::Deadline> deadline;  // a look at the clock costs as much as the rest
+  for (bool announced = false;; announced = true) {
     // Before the last look at what is done; see SignalRoom.
     const uint32_t heard = segment_->header().room.load(std::memory_order_acquire);
     if (announced) segment_->header().room_wanted.store(1, std::memory_order_seq_cst);
     {
       absl::MutexLock lock(&mutex_);
       if (absl::Status status = CheckOpen(); !status.ok()) return status;
-      if (!free_.empty() || Harvest()) {
+      if (free_.size() < parts.size()) Harvest();
+      const size_t count = std::min(parts.size(), free_.size());
+      for (const Part& part : parts.first(count)) {
         const uint32_t slot = free_.back();
         free_.pop_back();
-        owners_[slot] = {Owner::Kind::kTask, &task};
-        task.slot.store(slot, std::memory_order_relaxed);
-        return slot;
+        owners_[slot] = {Owner::Kind::kTask, part.task};
+        part.task->slot.store(slot, std::memory_order_relaxed);
       }
+      if (count > 0) return count;
     }
-    if (deadline.expired()) {
+    if (!deadline.has_value()) deadline = os::Deadline::After(timeout);
+    if (deadline->expired()) {
       return absl::ResourceExhaustedError(
           absl::StrCat("ProcessPool: ", segment_->geometry().tasks,
                        " tasks are not finished, and there is no room for more"));
     }
-    if (announced) AwaitRoom(heard, deadline);
-    announced = true;
+    if (announced) AwaitRoom(heard, *deadline);
   }
 }
 
@@ -264,13 +293,15 @@ void PoolCore::AwaitRoom(uint32_t heard, const os::Deadline& deadline) {
   waits.Sleep(deadline);
 }
 
-bool PoolCore::Harvest() {
+void PoolCore::Harvest() {
   const uint32_t tasks = segment_->geometry().tasks;
   // Enough for a while; they are found about in the order in which they were submitted.
   constexpr size_t kEnough = 64;
+  constexpr uint32_t kAhead = 4;
   for (uint32_t looked = 0; looked < tasks && free_.size() < kEnough; ++looked) {
     const uint32_t slot = harvest_from_;
     harvest_from_ = slot + 1 == tasks ? 0 : slot + 1;
+    os::PrefetchToWrite(&segment_->task((slot + kAhead) % tasks).state);
     const Owner::Kind kind = owners_[slot].kind;
     if (kind != Owner::Kind::kTask && kind != Owner::Kind::kDropped) continue;
     const TaskState state = StateOf(slot);
@@ -278,7 +309,6 @@ bool PoolCore::Harvest() {
     if (kind == Owner::Kind::kTask) Store(slot, absl::OkStatus());
     Free(slot);
   }
-  return !free_.empty();
 }
 
 void PoolCore::Store(uint32_t slot, absl::Status end) {
@@ -342,6 +372,11 @@ bool PoolCore::IsDone(const PendingTask& task) const {
   return StateOf(slot).phase() == TaskPhase::kDone;
 }
 
+void PoolCore::Prefetch(const PendingTask& task) const {
+  const uint32_t slot = task.slot.load(std::memory_order_relaxed);
+  if (slot != PendingTask::kNone) os::PrefetchToWrite(&segment_->task(slot).state);
+}
+
 bool PoolCore::MaySpin() const {
   const uint32_t workers = segment_->geometry().workers;
   const PoolHeader& header = segment_->header();
@@ -398,29 +433,46 @@ bool PoolCore::AwaitAny(absl::Span<PendingTask* const> tasks, const os::Deadline
   return true;
 }
 
-void PoolCore::Take(PendingTask& task, absl::FunctionRef<void(const TaskOutcome&)> use) {
-  TaskOutcome outcome;
-  char small[TaskSlot::kInlineResults];
-  uint32_t borrowed = PendingTask::kNone;  // its place, where results that are too long for a copy are read
+void PoolCore::Take(absl::Span<PendingTask* const> tasks,
+                    absl::FunctionRef<void(size_t, const TaskOutcome&)> use) {
+  tasks.size() > 1 ? TakeUpTo<kMostParts>(tasks, use) : TakeUpTo<1>(tasks, use);
+}
+
+template <size_t most>
+void PoolCore::TakeUpTo(absl::Span<PendingTask* const> tasks,
+                        absl::FunctionRef<void(size_t, const TaskOutcome&)> use) {
+  struct Taken {
+    Taken() {}  // `small` is as it was on the stack
+    TaskOutcome outcome;
+    uint32_t borrowed = PendingTask::kNone;  // its place, where results that are too long for a copy are read
+    char small[TaskSlot::kInlineResults];
+  };
+  std::array<Taken, most> taken;
   {
     absl::MutexLock lock(&mutex_);
-    const uint32_t slot = task.slot.exchange(PendingTask::kNone, std::memory_order_relaxed);
-    outcome = slot == PendingTask::kNone ? task.outcome : OutcomeOf(slot);
-    if (slot != PendingTask::kNone && outcome.results.size() > sizeof(small)) {
-      owners_[slot] = {Owner::Kind::kBeingTaken, nullptr};
-      borrowed = slot;
-    } else if (slot != PendingTask::kNone) {
-      std::copy(outcome.results.begin(), outcome.results.end(), small);
-      outcome.results = {small, outcome.results.size()};
-      Free(slot);
+    for (size_t i = 0; i < tasks.size(); ++i) {
+      Taken& each = taken[i];
+      const uint32_t slot = tasks[i]->slot.exchange(PendingTask::kNone, std::memory_order_relaxed);
+      each.outcome = slot == PendingTask::kNone ? tasks[i]->outcome : OutcomeOf(slot);
+      std::string_view& results = each.outcome.results;
+      if (slot != PendingTask::kNone && results.size() > sizeof(each.small)) {
+        owners_[slot] = {Owner::Kind::kBeingTaken, nullptr};
+        each.borrowed = slot;
+      } else if (slot != PendingTask::kNone) {
+        std::copy(results.begin(), results.end(), each.small);
+        results = {each.small, results.size()};
+        Free(slot);
+      }
     }
   }
   const absl::Cleanup give_back = [&] {  // what reads them may throw
-    if (borrowed == PendingTask::kNone) return;
-    absl::MutexLock lock(&mutex_);
-    Free(borrowed);
+    for (const Taken& each : taken) {
+      if (each.borrowed == PendingTask::kNone) continue;
+      absl::MutexLock lock(&mutex_);
+      Free(each.borrowed);
+    }
   };
-  use(outcome);
+  for (size_t i = 0; i < tasks.size(); ++i) use(i, taken[i].outcome);
 }
 
 void PoolCore::Drop(PendingTask& task) {

@@ -56,21 +56,31 @@ class PoolCore {
   PoolCore(const PoolCore&) = delete;
   ~PoolCore();
 
-  struct Request {
-    TaskFunction function;
+  // Several tasks at once cost less than each by itself: the locks are taken once, and a worker that follows close behind has the
+  // queue's memory again after some of them, not after each.
+  static constexpr size_t kMostParts = 8;
+  struct Part {
+    PendingTask* task;
     uint32_t items = 1;
     size_t argument_bytes = 0;
-    absl::FunctionRef<void(absl::Span<char>)> pack;
     bool timed = false;
-    // Somebody who sleeps is woken for it only where a processor is to spare; the caller calls WakeForQueued soon.
+  };
+  struct Request {
+    TaskFunction function;
+    absl::Span<const Part> parts;  // 1 to kMostParts, each a task of its own
+    absl::FunctionRef<void(size_t part, absl::Span<char>)> pack;
+    // Somebody who sleeps is woken for them only where a processor is to spare; the caller calls WakeForQueued soon.
     bool wakes_later = false;
   };
-  absl::Status Submit(const Request& request, const TaskOptions& options, PendingTask& task);
+  // How many of the parts were submitted, from the first one on: at least that. Errors: the first one's.
+  absl::StatusOr<size_t> Submit(const Request& request, const TaskOptions& options);
   // Where more than `few` tasks are queued.
   void WakeForQueued(uint32_t few);
 
   // Whether it has an outcome.
   bool IsDone(const PendingTask& task) const;
+  // A hint that it is done, as far as one can guess, and will be taken soon: its memory is on its way from the worker meanwhile.
+  void Prefetch(const PendingTask& task) const;
   // Sleeps until one of them has; false when the deadline is over or the interrupt has fired. At most kMostAwaited are looked at.
   // Beside the supervisor, the interrupt and the deaths.
   static constexpr size_t kMostAwaited = os::FutexWaitList::kCapacity - 3;
@@ -80,8 +90,8 @@ class PoolCore {
   // Changes whenever a worker has died, and now and then without.
   uint32_t Deaths() const { return segment_->header().room.load(std::memory_order_acquire); }
 
-  // Of one that is done: hands its outcome to `use` and forgets it.
-  void Take(PendingTask& task, absl::FunctionRef<void(const TaskOutcome&)> use);
+  // Of those that are done, at most kMostParts: hands their outcomes to `use` and forgets them.
+  void Take(absl::Span<PendingTask* const> tasks, absl::FunctionRef<void(size_t, const TaskOutcome&)> use);
   // Forgets it, done or not; it runs all the same.
   void Drop(PendingTask& task);
   // Ends it with Cancelled, unless it is done. One that runs is done when its worker has been killed.
@@ -107,13 +117,21 @@ class PoolCore {
   PoolCore(std::shared_ptr<PoolSegment> segment, Child supervisor, os::EventFd bell);
 
   absl::Status CheckProcess() const;
+  // False where the queue has been overwritten.
+  bool Push(uint32_t slot, bool wakes_later);
   absl::Status CheckOpen() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // A place for the task, which it is from now on. Errors: see ProcessPool::Submit.
-  absl::StatusOr<uint32_t> AcquireSlot(PendingTask& task, const os::Deadline& deadline);
+  // How many of them can be submitted for all that is known of them. Errors: the first one's.
+  absl::StatusOr<size_t> Check(absl::Span<const Part> parts, const TaskOptions& options) const;
+  // Places for the first of them, which they are from now on; how many. Errors: see ProcessPool::Submit.
+  absl::StatusOr<size_t> AcquireSlots(absl::Span<const Part> parts, absl::Duration timeout);
+  // What the task's place says of it, but for its arguments.
+  void Describe(TaskSlot& slot, TaskFunction function, const Part& part, const TaskOptions& options);
+  // Marks it as queued. False where the pool has ended meanwhile: then it has its outcome already.
+  static bool Publish(TaskSlot& slot);
   // Sleeps until a task may be done.
   void AwaitRoom(uint32_t heard, const os::Deadline& deadline);
-  // Takes what is done out of the shared memory, to make room. False where nothing is.
-  bool Harvest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Takes what is done out of the shared memory, to make room.
+  void Harvest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Store(uint32_t slot, absl::Status end) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Free(uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   TaskOutcome OutcomeOf(uint32_t slot) const;
@@ -122,6 +140,9 @@ class PoolCore {
   bool HasUnfinished() ABSL_LOCKS_EXCLUDED(mutex_);
   TaskState StateOf(uint32_t slot) const;
 
+  template <size_t most>
+  void TakeUpTo(absl::Span<PendingTask* const> tasks,
+                absl::FunctionRef<void(size_t, const TaskOutcome&)> use);
   // Whether a worker is, and no processor to spare for another one beside the caller.
   bool IsAwake() const;
   // Whether a processor is to spare for the caller.

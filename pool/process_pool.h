@@ -191,11 +191,11 @@ class ProcessPool {
     using Value = typename pool::TraitsOf<function>::Value;
     if (core_ == nullptr) return Future<Value>(MovedFrom());
     auto task = std::make_unique<pool::PendingTask>();
-    const auto pack = [&](absl::Span<char> place) { PackInto(place, args...).IgnoreError(); };
-    const pool::PoolCore::Request request = {
-        .function = &pool::RunTask<function>, .argument_bytes = PackedBytes(args...), .pack = pack};
-    absl::Status submitted = core_->Submit(request, options, *task);
-    if (!submitted.ok()) return Future<Value>(std::move(submitted));
+    const pool::PoolCore::Part part = {.task = task.get(), .argument_bytes = PackedBytes(args...)};
+    const auto pack = [&](size_t, absl::Span<char> place) { PackInto(place, args...).IgnoreError(); };
+    const absl::StatusOr<size_t> submitted =
+        core_->Submit({.function = &pool::RunTask<function>, .parts = {&part, 1}, .pack = pack}, options);
+    if (!submitted.ok()) return Future<Value>(submitted.status());
     return Future<Value>(core_, std::move(task));
   }
 

@@ -42,7 +42,7 @@ TaskQueue::Pushed TaskQueue::Push(uint32_t task) {
     // A mark of this very turn says that the head is here: one way less between processors.
     if (!IsOf(old, turn) || !IsMark(old)) {
       if (header.tail.load(std::memory_order_acquire) != turn) continue;
-      const uint32_t waiting = turn - header.head.load(std::memory_order_acquire);
+      const uint32_t waiting = turn - HeadBefore(turn);
       if (IsBehind(waiting)) {
         // The entry of this turn has been written, and taken, before its pusher could move the tail on.
         header.tail.compare_exchange_strong(turn, turn + 1);
@@ -58,6 +58,16 @@ TaskQueue::Pushed TaskQueue::Push(uint32_t task) {
     if (!taken) return IsSeen(old, turn, segment_->geometry().workers) ? Pushed::kSeen : Pushed::kUnseen;
   }
   return Pushed::kOverwritten;
+}
+
+// An old one where that leaves room: its line is the workers'. Nobody has gone further than one beyond the tail, and its entry
+// tells that.
+uint32_t TaskQueue::HeadBefore(uint32_t turn) {
+  uint32_t head = head_seen_.load(std::memory_order_relaxed);
+  if (turn - head < segment_->queue().size()) return head;
+  head = segment_->header().head.load(std::memory_order_acquire);
+  head_seen_.store(head, std::memory_order_relaxed);
+  return head;
 }
 
 std::optional<uint32_t> TaskQueue::Pop(uint32_t worker) {
@@ -76,7 +86,11 @@ std::optional<uint32_t> TaskQueue::Pop(uint32_t worker) {
       std::atomic<uint32_t>& word = segment_->task(task).state;
       os::PrefetchToWrite(&word);
       // The next look, or the next mark, is there.
-      os::PrefetchToWrite(&entries[(turn + 1) & (entries.size() - 1)]);
+      std::atomic<uint64_t>& next = entries[(turn + 1) & (entries.size() - 1)];
+      os::PrefetchToWrite(&next);
+      const uint64_t after = next.load(std::memory_order_relaxed);
+      if (IsTask(after, turn + 1) && static_cast<uint32_t>(after) < segment_->geometry().tasks)
+        os::PrefetchToWrite(&segment_->task(static_cast<uint32_t>(after)).state);
       // Pairs with the release of whoever queued it: the arguments are there.
       uint32_t seen = word.load(std::memory_order_acquire);
       for (TaskState state(seen); state.listed() && !taken; state = TaskState(seen)) {

@@ -1,6 +1,7 @@
 #ifndef KO_POOL_TASK_QUEUE_H_
 #define KO_POOL_TASK_QUEUE_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -54,7 +55,10 @@ class TaskQueue {
   uint32_t size() const;
 
  private:
+  uint32_t HeadBefore(uint32_t turn);
+
   std::shared_ptr<const PoolSegment> segment_;
+  std::atomic<uint32_t> head_seen_{0};  // by the last push that had to look
 };
 
 }  // namespace ko::pool
