@@ -35,8 +35,13 @@ void FutexWaitList::Add(const std::atomic<uint32_t>& word, uint32_t expected, Fu
 
 int FutexWaitList::Sleep(const Deadline& deadline) const {
   timespec storage;
-  const long woken = ::syscall(SYS_futex_waitv, waits_.data(), size_, 0, deadline.AbsoluteTimespec(storage),
-                               CLOCK_MONOTONIC);
+  const timespec* const until = deadline.AbsoluteTimespec(storage);
+  // For a single word the kernel needs no memory.
+  const futex_waitv& first = waits_[0];
+  const long woken =
+      size_ == 1 ? ::syscall(SYS_futex, first.uaddr, FUTEX_WAIT_BITSET | (first.flags & FUTEX_PRIVATE_FLAG),
+                             static_cast<uint32_t>(first.val), until, nullptr, FUTEX_BITSET_MATCH_ANY)
+                 : ::syscall(SYS_futex_waitv, waits_.data(), size_, 0, until, CLOCK_MONOTONIC);
   return woken >= 0 ? 0 : errno;
 }
 

@@ -50,6 +50,7 @@ std::optional<uint32_t> PoolWorker::NextTask() {
 }
 
 bool PoolWorker::Look() {
+  if (!spin_habit_.Pays()) return false;
   PoolHeader& header = segment_->header();
   const uint32_t workers = segment_->geometry().workers;
   // One processor is the caller's. Where there is none to spare, one worker looks and lets others go first: to be runnable
@@ -61,12 +62,16 @@ bool PoolWorker::Look() {
     os::Relax();
     front = queue_.Look(index_);
   }
-  if (front == TaskQueue::Front::kTask) return true;
+  if (front == TaskQueue::Front::kTask) {
+    spin_habit_.Learn(true);
+    return true;
+  }
   if (front == TaskQueue::Front::kOthers && !spare) return false;
   header.looking.Add(index_);
   const auto may_go_on = [this] { return Sees() || ShouldLeave(); };
   const bool found = spare ? SpinUntil(may_go_on) : YieldUntil(may_go_on);
   header.looking.Remove(index_);
+  spin_habit_.Learn(found);
   return !queue_.StopLooking(index_) || found;
 }
 

@@ -7,6 +7,7 @@
 
 #include "ko/os/event_fd.h"
 #include "ko/pool/pool_segment.h"
+#include "ko/pool/spin.h"
 #include "ko/pool/task_queue.h"
 
 namespace ko::pool {
@@ -41,6 +42,7 @@ class PoolWorker {
   const size_t most_tasks_;
   const os::EventFd& bell_;
   TaskQueue queue_;
+  SpinHabit spin_habit_;
 };
 
 }  // namespace ko::pool

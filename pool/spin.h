@@ -44,8 +44,9 @@ bool YieldUntil(Condition condition) {
   return condition();
 }
 
-// Whether to look at all, as far as experience tells: where others keep the processors busy, who looks only keeps one more from
-// those that are waited for. Each time in vain doubles how often it is left out. A guess: threads may overwrite one another's.
+// Whether to look at all, as far as experience tells: who looks in vain has kept a processor from others, from the one that is
+// waited for, too, where that is to run on the same one. Each time in vain but the first doubles how often it is left out. A
+// guess: threads may overwrite one another's.
 class SpinHabit {
  public:
   bool Pays() {
@@ -55,13 +56,13 @@ class SpinHabit {
     return false;
   }
   void Learn(bool found) {
-    const int vain = found ? 0 : std::min(in_vain_.load(std::memory_order_relaxed) * 2 + 1, kMostLeftOut);
+    const int vain = found ? 0 : std::min(in_vain_.load(std::memory_order_relaxed) * 2 + 1, 2 * kMostLeftOut);
     in_vain_.store(vain, std::memory_order_relaxed);
-    left_out_.store(vain, std::memory_order_relaxed);
+    left_out_.store(vain / 2, std::memory_order_relaxed);
   }
 
  private:
-  static constexpr int kMostLeftOut = 63;
+  static constexpr int kMostLeftOut = 1023;
   std::atomic<int> in_vain_{0};
   std::atomic<int> left_out_{0};
 };
