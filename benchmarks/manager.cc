@@ -2,8 +2,10 @@
 //
 // ForkWait: a child is started, ends, and is waited for. Respawn: from the death of a process to the first line of the one
 // in its place. Both by the memory that the caller has touched (`rss_mb`). ExitHandling: a child has ended (it is a
-// zombie already); from there until it is reaped and its handler has run, while so many others live. IdleWakeups: how often
-// a manager whose children do nothing runs in two seconds.
+// zombie already); from there until it is reaped and its handler has run, while so many others live, for one of the last that were
+// started; so only their number differs. ExitHandlingOld: the same for those that were started among them: what the kernel and
+// the program know of such a one has gone cold since, and is in pages that the younger ones have a copy of. IdleWakeups: how
+// often a manager whose children do nothing runs in two seconds.
 
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -210,19 +212,24 @@ class RawCrowd {
   absl::flat_hash_map<pid_t, ko::os::UniqueFd> children_;
 };
 
-// The median of many. Those that end were started among the others, at even distances, and nothing is forked between their
+enum class Age { kYoung, kOld };
+
+// The median of many. Those that end were started last, or among the others, at even distances. Nothing is forked between their
 // ends: after a fork all of the caller's memory is slow for a while, which is the fork's price and no part of this.
-template <class Crowd>
+template <class Crowd, Age age>
 void HandleExits(benchmark::State& state) {
   constexpr int64_t kExits = 100;
   for (auto _ : state) {
     Crowd crowd;
     std::vector<pid_t> doomed;
-    for (int64_t started = 0; started < state.range(0) + kExits; ++started) {
+    const int64_t all = state.range(0) + kExits;
+    for (int64_t started = 0; started < all; ++started) {
       const pid_t pid = crowd.Start();
       Check(state, pid > 0);
-      if (started * kExits / (state.range(0) + kExits) == static_cast<int64_t>(doomed.size()))
-        doomed.push_back(pid);
+      const bool is_doomed = age == Age::kYoung
+                                 ? started >= state.range(0)
+                                 : started * kExits / all == static_cast<int64_t>(doomed.size());
+      if (is_doomed) doomed.push_back(pid);
     }
     std::vector<int64_t> took;
     for (const pid_t pid : doomed) {
@@ -303,8 +310,10 @@ void RegisterAll() {
   const auto by_crowd = [](benchmark::internal::Benchmark* benchmark) {
     return benchmark->ArgName("live")->Arg(1)->Arg(100)->Arg(1000)->Arg(10'000)->Iterations(1);
   };
-  by_crowd(Register("ExitHandling/raw_epoll", HandleExits<RawCrowd>))->UseManualTime();
-  by_crowd(Register("ExitHandling/ko", HandleExits<ManagerCrowd>))->UseManualTime();
+  by_crowd(Register("ExitHandling/raw_epoll", HandleExits<RawCrowd, Age::kYoung>))->UseManualTime();
+  by_crowd(Register("ExitHandling/ko", HandleExits<ManagerCrowd, Age::kYoung>))->UseManualTime();
+  by_crowd(Register("ExitHandlingOld/raw_epoll", HandleExits<RawCrowd, Age::kOld>))->UseManualTime();
+  by_crowd(Register("ExitHandlingOld/ko", HandleExits<ManagerCrowd, Age::kOld>))->UseManualTime();
   Register("IdleWakeups/ko", IdleWakeups)
       ->ArgName("children")
       ->Arg(10)

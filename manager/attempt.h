@@ -3,10 +3,15 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <new>
 #include <optional>
 #include <string>
+#include <utility>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
 #include "ko/manager/command_output.h"
 #include "ko/manager/control_slots.h"
@@ -51,6 +56,7 @@ struct Attempt {
   TimerQueue::Timer timer;  // of whatever is to be looked at next
 
   Attempt(TimerQueue& timers, absl::AnyInvocable<void()> on_time) : timer(timers, std::move(on_time)) {}
+  Attempt(const Attempt&) = delete;
   pid_t pid() const { return child.pid(); }
   // Every descriptor that it owns; -1 for what is none.
   template <class Visit>
@@ -61,6 +67,38 @@ struct Attempt {
     if (!cgroup.has_value()) return;
     for (const int fd : cgroup->fds()) visit(fd);
   }
+};
+
+// Where attempts are made: one at a time beside what else there is in the room's page, so that it is not another one to be copied
+// for each start; the others on the heap. Not to be destroyed before them.
+class AttemptRoom {
+ public:
+  struct Leave {
+    AttemptRoom* room;  // null: it was on the heap
+    void operator()(Attempt* attempt) const {
+      if (room == nullptr) {
+        delete attempt;
+        return;
+      }
+      attempt->~Attempt();
+      room->taken_ = false;
+    }
+  };
+  using Pointer = std::unique_ptr<Attempt, Leave>;
+
+  AttemptRoom() = default;
+  AttemptRoom(const AttemptRoom&) = delete;
+
+  Pointer Make(TimerQueue& timers, absl::AnyInvocable<void()> on_time) {
+    if (taken_) return Pointer(new Attempt(timers, std::move(on_time)), {nullptr});
+    Attempt* const attempt = new (bytes_) Attempt(timers, std::move(on_time));
+    taken_ = true;
+    return Pointer(attempt, {this});
+  }
+
+ private:
+  bool taken_ = false;
+  alignas(Attempt) std::byte bytes_[sizeof(Attempt)];
 };
 
 }  // namespace ko

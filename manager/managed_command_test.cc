@@ -311,5 +311,36 @@ TEST_F(ManagedCommandTest, OomKillIsTold) {
   if (result.value == "skip") GTEST_SKIP() << "this process may not enter its cgroup";
 }
 
+// The kernel counts them; a restart between the looks at two of them takes nothing from the second one.
+TEST_F(ManagedCommandTest, OomKillsThatAreNoticedTogetherAreToldOfEach) {
+  MemoryCgroup cgroup;
+  if (!cgroup.usable()) GTEST_SKIP() << "this process may not make a memory cgroup";
+  const testing::TempDir folder;
+  const testing::InChildResult result = InChild([&]() -> std::string {
+    if (!cgroup.Enter()) return "skip";
+    ProcessManager manager;
+    std::vector<Process> hogs;
+    std::vector<bool> told;
+    for (int i = 0; i < 2; ++i) {
+      hogs.push_back(manager.Spawn(
+          Shell(absl::StrCat("mark=", folder.path(), "/", i,
+                             "; test -e $mark && exec sleep 1000; : > $mark; ",
+                             "echo 1000 > /proc/self/oom_score_adj; exec tail /dev/zero")),
+          {.initial_delay = absl::ZeroDuration(), .max_delay = absl::ZeroDuration(), .jitter = 0}));
+      hogs.back().OnExitEvent([&told](const ExitEvent& exit) { told.push_back(exit.oom_killed); });
+    }
+    for (const Process& hog : hogs) {
+      siginfo_t end;
+      EXPECT_EQ(::waitid(P_PID, static_cast<id_t>(hog.pid()), &end, WEXITED | WNOWAIT), 0);
+    }
+    EXPECT_THAT(manager.Dispatch(), IsOkAndHolds(2));
+    EXPECT_THAT(told, ElementsAre(true, true));
+    EXPECT_THAT(manager.Shutdown({.signal = SIGKILL}), IsOk());
+    return "";
+  });
+  EXPECT_TRUE(result.ok()) << result.err;
+  if (result.value == "skip") GTEST_SKIP() << "this process may not enter its cgroup";
+}
+
 }  // namespace
 }  // namespace ko

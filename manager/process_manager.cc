@@ -11,17 +11,17 @@
 
 namespace ko {
 
-ProcessManager::ProcessManager() : supervisor_(std::make_shared<Supervisor>()) {}
+ProcessManager::ProcessManager() : supervisor_(Supervisor::Make()) {}
 
 // A moved-from manager is as new.
 ProcessManager::ProcessManager(ProcessManager&& other) noexcept
-    : supervisor_(std::exchange(other.supervisor_, std::make_shared<Supervisor>())),
+    : supervisor_(std::exchange(other.supervisor_, Supervisor::Make())),
       fork_server_(std::exchange(other.fork_server_, std::nullopt)) {}
 
 ProcessManager& ProcessManager::operator=(ProcessManager&& other) noexcept {
   if (this == &other) return *this;
   supervisor_->Close();
-  supervisor_ = std::exchange(other.supervisor_, std::make_shared<Supervisor>());
+  supervisor_ = std::exchange(other.supervisor_, Supervisor::Make());
   fork_server_ = std::exchange(other.fork_server_, std::nullopt);
   return *this;
 }
@@ -31,7 +31,7 @@ ProcessManager::~ProcessManager() { supervisor_->Close(); }
 const std::shared_ptr<Supervisor>& ProcessManager::supervisor() {
   if (!supervisor_->IsOwnedByThisProcess()) {
     supervisor_->Close();
-    supervisor_ = std::make_shared<Supervisor>();
+    supervisor_ = Supervisor::Make();
   }
   return supervisor_;
 }

@@ -98,9 +98,9 @@ struct ProcessRecord {
   std::shared_ptr<ProcessMemory> memory;  // over all attempts, and after the end; null where it never started
 
   State state = State::kAwaitingRestart;
-  // Those that live; at most one is kCurrent, one kSpare, one kSuccessor. Within the record, as a rule: elsewhere they would be
-  // one more page to be copied for each start.
-  absl::InlinedVector<std::unique_ptr<Attempt>, 2> attempts;
+  AttemptRoom attempt_room;
+  // Those that live; at most one is kCurrent, one kSpare, one kSuccessor.
+  absl::InlinedVector<AttemptRoom::Pointer, 2> attempts;
   int attempt = 0;  // the number of the newest; 0 before the first start
   int last_ready_attempt = 0;
   std::optional<ExitStatus> status;  // of the newest attempt that has ended

@@ -8,6 +8,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "ko/manager/supervisor_tokens.h"
+#include "ko/os/in_one_page.h"
 #include "ko/os/process_mark.h"
 #include "ko/os/terminal_interrupt.h"
 
@@ -26,6 +27,10 @@ absl::Status InAnotherProcess() {
 }
 
 }  // namespace
+
+std::shared_ptr<Supervisor> Supervisor::Make() {
+  return std::allocate_shared<Supervisor>(os::InOnePage<Supervisor>());
+}
 
 Supervisor::Supervisor() : owner_(os::ProcessMark()), next_token_(kFirstAttemptToken) {}
 
@@ -236,12 +241,12 @@ absl::StatusOr<int> Supervisor::RunRound(const os::Deadline& deadline, absl::Fun
 absl::StatusOr<int> Supervisor::Collect(const os::Deadline& deadline, absl::FunctionRef<void()> on_wake) {
   Arm();
   if (taken_.empty()) {
-    std::array<uint64_t, kBatch> room;
-    absl::StatusOr<absl::Span<const uint64_t>> tokens = kernel_->epoll.Wait(absl::MakeSpan(room), deadline);
-    if (!tokens.ok()) return tokens.status();
-    taken_.assign(tokens->rbegin(), tokens->rend());
+    if (absl::Status taken = TakeTokens(deadline); !taken.ok()) return taken;
   }
-  if (!taken_.empty()) on_wake();
+  if (!taken_.empty()) {
+    on_wake();
+    oom_kills_counted_ = false;
+  }
   // A signal's handler may wait for processes, whose ends may be among those that follow, and are told once.
   const absl::Cleanup ring_where_one_threw = [this] {
     if (!taken_.empty() && kernel_ != nullptr && IsOwnedByThisProcess()) kernel_->bell.Notify();
@@ -258,6 +263,16 @@ absl::StatusOr<int> Supervisor::Collect(const os::Deadline& deadline, absl::Func
   groups_.Settle();
   Arm();
   return count;
+}
+
+// Not inlined: it takes room on the stack that would be between what has to be copied for each fork.
+[[gnu::noinline]] absl::Status Supervisor::TakeTokens(const os::Deadline& deadline) {
+  std::array<uint64_t, kBatch> room;
+  const absl::StatusOr<absl::Span<const uint64_t>> tokens =
+      kernel_->epoll.Wait(absl::MakeSpan(room), deadline);
+  if (!tokens.ok()) return tokens.status();
+  taken_.assign(tokens->rbegin(), tokens->rend());
+  return absl::OkStatus();
 }
 
 int Supervisor::HandleToken(uint64_t token) {

@@ -57,7 +57,9 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
  public:
   using RecordPtr = std::shared_ptr<ProcessRecord>;
 
-  Supervisor();
+  Supervisor();  // see Make
+  // In one page, if it can be: what it writes to after a fork is to be copied.
+  static std::shared_ptr<Supervisor> Make();
   ~Supervisor() override;
 
   // A record that runs, awaits its turn in `group`, or has ended with NotStarted.
@@ -226,6 +228,7 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
   // Events.
   absl::StatusOr<int> RunRound(const os::Deadline& deadline, absl::FunctionRef<void()> on_wake);
   absl::StatusOr<int> Collect(const os::Deadline& deadline, absl::FunctionRef<void()> on_wake = [] {});
+  absl::Status TakeTokens(const os::Deadline& deadline);
   int HandleToken(uint64_t token);
   int ReapIfEnded(uint64_t id);
   void TakeOutput(uint64_t id, int stream);
@@ -270,6 +273,7 @@ class Supervisor : public std::enable_shared_from_this<Supervisor>, private Grou
   GroupKeeper groups_{*this, timers_};
 
   uint64_t oom_kills_seen_ = 0;  // of the kernel's counter: those before, and those that are an attempt's end
+  bool oom_kills_counted_ = false;  // in this round, for one's end: others' may be among them
 
   uint64_t next_id_ = 1;
   uint64_t next_token_;

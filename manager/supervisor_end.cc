@@ -97,7 +97,10 @@ void Supervisor::OnCurrentEnd(const RecordPtr& record, ExitEvent exit, bool to_r
       decided.has_value() ? *decided : DecideRestart(record, exit.status, exit.run_time);
   const ExitStatus ended = exit.status;
   if (decision.action == Action::kRestart) {
-    announcements_.TellExit(record, std::move(exit), /*is_last=*/false);
+    // Of a failed start those are told, too, who ask for it afterwards: it may have been the first one.
+    const bool was_started = exit.pid != 0;
+    if (!was_started || !record->handlers.empty())
+      announcements_.TellExit(record, std::move(exit), /*is_last=*/false);
     Tell(*record, nullptr, ProcessEvent::Kind::kRestarting, [&](ProcessEvent& event) {
       event.attempt = record->attempt + 1;
       event.delay = decision.delay;
@@ -188,6 +191,7 @@ void Supervisor::KeepExit(const RecordPtr& record, const ExitEvent& exit) {
 // Each kill that the kernel has counted is one attempt's end.
 bool Supervisor::TakeOomKill(const ExitStatus& status) {
   if (status.term_signal() != SIGKILL || kernel_ == nullptr) return false;
+  oom_kills_counted_ = true;
   if (kernel_->oom_kills.Count().value_or(0) <= oom_kills_seen_) return false;
   ++oom_kills_seen_;
   return true;

@@ -13,6 +13,7 @@
 #include "ko/manager/supervisor.h"
 #include "ko/manager/supervisor_tokens.h"
 #include "ko/os/child_code.h"
+#include "ko/os/in_one_page.h"
 #include "ko/os/signal_mask.h"
 #include "ko/process/fork.h"
 
@@ -24,6 +25,13 @@ namespace {
 std::optional<os::Cgroup> MakeCgroup(uint64_t token) {
   absl::StatusOr<os::Cgroup> cgroup = os::Cgroup::CreateBelowOwn(absl::StrCat("ko-", ::getpid(), "-", token));
   return cgroup.ok() ? std::optional(*std::move(cgroup)) : std::nullopt;
+}
+
+// What is written to between two forks is copied page by page. For a restart that is the record; for an end among many it is
+// also what else was allocated for it, which is to lie close by.
+Supervisor::RecordPtr MakeRecord(const ProcessSpec& spec) {
+  if (!spec.restart.has_value()) return std::make_shared<ProcessRecord>();
+  return std::allocate_shared<ProcessRecord>(os::InOnePage<ProcessRecord>());
 }
 
 // Here and below: not inlined, since what lies on the stack between a fork and the program's own code has to be copied, too.
@@ -53,7 +61,8 @@ absl::Status Supervisor::CheckSpec(const ProcessSpec& spec, const GroupRecord* g
 
 Supervisor::RecordPtr Supervisor::Start(ProcessSpec spec, GroupRecord* group) {
   absl::Status open = EnsureOpen();
-  auto record = std::make_shared<ProcessRecord>();
+  oom_kills_counted_ = false;
+  const RecordPtr record = MakeRecord(spec);
   record->supervisor = weak_from_this();
   record->supervisor_itself = this;
   record->id = next_id_++;
@@ -113,7 +122,7 @@ void Supervisor::StartCurrent(const RecordPtr& record) {
 
 // What can be done before the fork is: each page that is written to while the child is there has to be copied.
 std::optional<ExitStatus> Supervisor::StartAttempt(const RecordPtr& record, Attempt::Role role) {
-  oom_kills_seen_ = kernel_->oom_kills.Count().value_or(0);
+  if (!oom_kills_counted_) oom_kills_seen_ = kernel_->oom_kills.Count().value_or(0);
   absl::StatusOr<ControlSlotRef> control = SlotsOf(*record).Allocate();
   if (!control.ok()) {
     if (role != Attempt::Role::kSpare) ++record->attempt;
@@ -152,7 +161,7 @@ std::optional<ExitStatus> Supervisor::StartAttempt(const RecordPtr& record, Atte
 // One that has no process yet.
 Attempt& Supervisor::MakeAttempt(const RecordPtr& record, Attempt::Role role, ControlSlotRef control) {
   const uint64_t token = next_token_++;
-  auto owned = std::make_unique<Attempt>(timers_, [this, token] {
+  AttemptRoom::Pointer owned = record->attempt_room.Make(timers_, [this, token] {
     if (const auto found = attempts_.find(token); found != attempts_.end()) {
       const auto [record, attempt] = found->second;
       OnTimer(record, *attempt);

@@ -39,7 +39,7 @@ const std::vector<Goal>& AllGoals() {
       {"A dead process is replaced", "Respawn/ko/rss_mb:0", "Respawn/raw_loop/rss_mb:0", kTimesAsLong, 1.2},
       {"The same at 1 GiB", "Respawn/ko/rss_mb:1024", "Respawn/raw_loop/rss_mb:1024", kTimesAsLong, 1.2},
       {"With a hot spare", "Respawn/ko_hot_spare/rss_mb:0", "Respawn/raw_loop/rss_mb:0", kTimesAsLong, 0.6},
-      {"An end is handled at the same price among 10,000", "ExitHandling/ko/live:10000",
+      {"An end is handled at the same price beside 10,000", "ExitHandling/ko/live:10000",
        "ExitHandling/ko/live:1", kTimesAsLong, 1.5},
       {"A manager of 1,000 idle children does not wake", "IdleWakeups/ko/children:1000", "wakeups",
        kCounterAtMost, 0},

@@ -54,8 +54,13 @@ const std::vector<Subject>& All() {
        "From the death of a supervised process until the first line of the one in its place has run.",
        "raw_loop", "rss_mb", "the caller's memory in MiB", kTime},
       {"ExitHandling", "Noticing an end among many",
-       "One child has ended; it is noticed, reaped and its handler run, by a program that has so many others "
-       "alive.",
+       "One of the children that were started last has ended; it is noticed, reaped and its handler run, by "
+       "a "
+       "program that has so many others alive.",
+       "raw_epoll", "live", "children alive", kTime},
+      {"ExitHandlingOld", "Noticing the end of an old one among many",
+       "The same for those that were started among the others: their memory has gone cold since, and is in "
+       "pages that all younger ones share.",
        "raw_epoll", "live", "children alive", kTime},
       {"IdleWakeups", "A manager whose children do nothing",
        "How often a manager of so many children that do nothing runs in two seconds.", "", "", "", kCounter,
