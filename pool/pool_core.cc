@@ -266,7 +266,7 @@ absl::StatusOr<size_t> PoolCore::AcquireSlots(absl::Span<const Part> parts, absl
     {
       absl::MutexLock lock(&mutex_);
       if (absl::Status status = CheckOpen(); !status.ok()) return status;
-      if (free_.size() < parts.size()) Harvest();
+      if (free_.empty()) Harvest();
       const size_t count = std::min(parts.size(), free_.size());
       for (const Part& part : parts.first(count)) {
         const uint32_t slot = free_.back();
