@@ -1,5 +1,6 @@
 #include "ko/manager/announcements.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace ko {
@@ -46,6 +47,11 @@ void Announcements::MakeLast(const RecordPtr& record) {
     exit->is_last = true;
     return;
   }
+  // Those who came since it was told have their turn.
+  const bool all_heard = std::all_of(record->handlers.begin(), record->handlers.end(), [&](const auto& each) {
+    return each->event == Kind::kReady || each->heard == record->exit->attempt;
+  });
+  if (!all_heard) return TellExit(record, *record->exit, /*is_last=*/true);
   record->exit_announced = true;
   record->handlers.clear();
 }
@@ -68,7 +74,8 @@ void Announcements::Run(absl::FunctionRef<bool()> may_go_on) {
 void Announcements::Expand(Exit item) {
   ProcessRecord& record = *item.record;
   const auto call = [&](const std::shared_ptr<ProcessHandler>& handler) {
-    calls_.push_back([handler, exit = item.exit] { handler->run(exit); });
+    if (handler->heard != item.exit.attempt)
+      calls_.push_back([handler, exit = item.exit] { handler->run(exit); });
   };
   for (const auto& handler : record.handlers) {
     if (handler->event != Kind::kExit && handler->IsFor(item.exit.status)) call(handler);
@@ -76,6 +83,7 @@ void Announcements::Expand(Exit item) {
   for (const auto& handler : record.handlers) {
     if (handler->event == Kind::kExit) call(handler);
   }
+  for (const auto& handler : record.handlers) handler->heard = item.exit.attempt;
   if (!item.is_last) return;
   record.exit_announced = true;
   record.handlers.clear();

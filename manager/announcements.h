@@ -32,7 +32,7 @@ class Announcements {
   void Tell(ProcessEvent event);
   // Any other call of the program's, in its turn.
   void Call(absl::AnyInvocable<void()> call) { calls_.push_back(std::move(call)); }
-  // An end that was told as one of several has become the last one.
+  // An end that was told as one of several has become the last one. Who has asked since is told of it.
   void MakeLast(const RecordPtr& record);
 
   size_t untold() const { return items_.size() + calls_.size(); }

@@ -35,6 +35,7 @@ struct ProcessHandler {
   enum class Event { kSuccess, kError, kExit, kReady };
   Event event;
   absl::AnyInvocable<void(const ExitEvent&)> run;  // kReady: the argument means nothing
+  int heard = 0;                                   // the attempt whose end it was the last to be due for
 
   bool IsFor(const ExitStatus& status) const {
     return event == Event::kExit || event == (status.ok() ? Event::kSuccess : Event::kError);

@@ -311,6 +311,23 @@ TEST_F(SupervisionTest, StopBetweenAttemptsIsTheEndWithTheLastStatusToldOnce) {
   EXPECT_EQ(exits, 1);
 }
 
+TEST_F(SupervisionTest, WhoAsksBetweenAttemptsIsToldOfTheEndThatAStopMakesOfTheLastOne) {
+  ProcessManager manager;
+  int early = 0, late = 0;
+  Process process = manager.Spawn([] { return 3; }, MuchLater());
+  process.OnExit([&](const ExitStatus&) { ++early; });
+  AwaitBackoff(manager, process);
+  process.OnSuccess([&] { ADD_FAILURE(); });
+  process.OnError([&](const ExitStatus& status) {
+    EXPECT_EQ(status, ExitStatus::Exited(3));
+    ++late;
+  });
+  EXPECT_THAT(process.Stop(), IsOkAndHolds(ExitStatus::Exited(3)));
+  EXPECT_THAT(manager.Wait(), IsOk());
+  EXPECT_EQ(early, 1);
+  EXPECT_EQ(late, 1);
+}
+
 TEST_F(SupervisionTest, StopWhileAnExitIsStillUntoldIsToldOnce) {
   InChild([] {
     ProcessManager manager;
