@@ -1,6 +1,7 @@
 // What a child costs. ForkWait: from the call to its reaped status. ForkBody: from the call to the first line of the body.
 // `rss_mb` is the memory that the caller has touched, which fork copies the page tables of and exec does not.
-// `fork_server` was started before there was any, and has one spare child; `fork_server_cold` has none.
+// `fork_server` was started before there was any, and has four spare children; `fork_server_near` has one, which waits on the
+// caller's processor; `fork_server_cold` has none.
 
 #include <spawn.h>
 #include <sys/mman.h>
@@ -189,9 +190,10 @@ void RegisterBody(const char* contender, Run run) {
   Register(std::string("ForkBody/") + contender, run)->UseManualTime();
 }
 
-ko::ForkServer StartServer(int spares) {
+ko::ForkServer StartServer(int spares, bool near_caller = false) {
   ko::ForkServerOptions options;
   options.spares = spares;
+  options.spares_near_caller = near_caller;
   return ko::ForkServer::Start(std::move(options)).value();
 }
 
@@ -202,12 +204,14 @@ int main(int argc, char** argv) {
   if (page == MAP_FAILED) return 1;
   body_began = new (page) std::atomic<int64_t>(0);
   // Early: before there is any ballast.
-  const ko::ForkServer server = StartServer(4), cold_server = StartServer(0);
+  const ko::ForkServer server = StartServer(4), cold_server = StartServer(0),
+                       near_server = StartServer(1, true);
 
   RegisterWait("raw_fork", RawFork);
   RegisterWait("ko", Ko);
   RegisterWait("ko_beside_shared_memory", KoBesideSharedMemory);
   RegisterWait("fork_server", [&](benchmark::State& state) { ForkServerWait(state, server); });
+  RegisterWait("fork_server_near", [&](benchmark::State& state) { ForkServerWait(state, near_server); });
   RegisterWait("fork_server_cold", [&](benchmark::State& state) { ForkServerWait(state, cold_server); });
   RegisterWait("vfork_exec", VforkExec);
   RegisterWait("posix_spawn", PosixSpawn);
@@ -228,6 +232,7 @@ int main(int argc, char** argv) {
   RegisterBody("raw_fork", RawForkBody);
   RegisterBody("ko", KoBody);
   RegisterBody("fork_server", [&](benchmark::State& state) { ForkServerBody(state, server); });
+  RegisterBody("fork_server_near", [&](benchmark::State& state) { ForkServerBody(state, near_server); });
   RegisterBody("fork_server_cold", [&](benchmark::State& state) { ForkServerBody(state, cold_server); });
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;

@@ -20,4 +20,14 @@ uint32_t ProcessorCount() {
   return count;
 }
 
+void MoveToProcessor(int processor) {
+  cpu_set_t all;
+  if (processor < 0 || processor >= CPU_SETSIZE || processor == ::sched_getcpu()) return;
+  if (::sched_getaffinity(0, sizeof all, &all) != 0 || !CPU_ISSET(processor, &all)) return;
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(processor, &one);
+  if (::sched_setaffinity(0, sizeof one, &one) == 0) ::sched_setaffinity(0, sizeof all, &all);
+}
+
 }  // namespace ko::os

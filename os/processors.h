@@ -12,6 +12,10 @@ uint32_t CountProcessors();
 // second time on.
 uint32_t ProcessorCount();
 
+// Moves the calling thread to this processor, if it may run there; nothing happens otherwise, -1 among others. It may still run on
+// all that it could run on before, and goes to sleep here, so that the kernel wakes it here, as a rule.
+void MoveToProcessor(int processor);
+
 }  // namespace ko::os
 
 #endif  // KO_OS_PROCESSORS_H_

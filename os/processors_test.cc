@@ -22,5 +22,29 @@ TEST(ProcessorsTest, AThreadThatMayRunOnOneProcessorHasOne) {
   EXPECT_EQ(::sched_setaffinity(0, sizeof all, &all), 0);
 }
 
+TEST(ProcessorsTest, MovesToEachAndMayStillRunOnAll) {
+  cpu_set_t all, after;
+  ASSERT_EQ(::sched_getaffinity(0, sizeof all, &all), 0);
+  for (int processor = 0; processor < CPU_SETSIZE; ++processor) {
+    if (!CPU_ISSET(processor, &all)) continue;
+    bool moved = false;
+    for (int tries = 0; !moved && tries < 100; ++tries) {  // the kernel may move it on
+      MoveToProcessor(processor);
+      moved = ::sched_getcpu() == processor;
+    }
+    EXPECT_TRUE(moved) << processor;
+    ASSERT_EQ(::sched_getaffinity(0, sizeof after, &after), 0);
+    EXPECT_TRUE(CPU_EQUAL(&all, &after));
+  }
+}
+
+TEST(ProcessorsTest, ToOneThatIsNotThereNothingIsMoved) {
+  cpu_set_t all, after;
+  ASSERT_EQ(::sched_getaffinity(0, sizeof all, &all), 0);
+  for (const int processor : {-1, -2, CPU_SETSIZE - 1, CPU_SETSIZE, 1 << 30}) MoveToProcessor(processor);
+  ASSERT_EQ(::sched_getaffinity(0, sizeof after, &after), 0);
+  EXPECT_TRUE(CPU_EQUAL(&all, &after));
+}
+
 }  // namespace
 }  // namespace ko::os

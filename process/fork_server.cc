@@ -1,5 +1,6 @@
 #include "ko/process/fork_server.h"
 
+#include <sched.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -80,6 +81,7 @@ class ForkServer::Impl {
       const os::StartFailure failure = HandOver(blank, order, arguments, fds);
       const int error = failure.error_number;
       if (error == 0) {
+        if (options_.spares_near_caller) ::sched_yield();
         Refill();
         return std::move(blank.child);
       }
@@ -114,7 +116,7 @@ class ForkServer::Impl {
         ForkServerLink::Start(reports_, init, options_.allow_threads);
     if (!link.ok()) return link.status();
     link_ = *std::move(link);
-    link_->Refill(options_.spares);
+    RefillLocked();
     return absl::OkStatus();
   }
 
@@ -155,8 +157,9 @@ class ForkServer::Impl {
 
   void Refill() {
     const std::lock_guard lock(mutex_);
-    link_->Refill(options_.spares);
+    RefillLocked();
   }
+  void RefillLocked() { link_->Refill(options_.spares, options_.spares_near_caller ? ::sched_getcpu() : -1); }
 
   // The step that failed; one with errno 0 where none has.
   static os::StartFailure HandOver(BlankChild& blank, const BlankOrder& order, std::string_view arguments,

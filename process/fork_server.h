@@ -33,6 +33,12 @@ struct ForkServerOptions {
   // begun does not share the processors with the server's work. 0 to 32.
   int spares = 1;
 
+  // Spares wait on the processor of the call that had them made, and a call lets the task that it has started go first: so the
+  // task's body begins within a switch between two processes, where to wake another processor that sleeps takes several times as
+  // long. For tasks that are short or waited for: what the caller does after the call, the next call too, may begin when the
+  // task sleeps, has ended or has had its share of the processor, which is some milliseconds.
+  bool spares_near_caller = false;
+
   // Start the server although this process has other threads, see ForkOptions.
   bool allow_threads = false;
 };

@@ -146,24 +146,25 @@ absl::Status ForkServerLink::NotHandedOver(const os::StartFailure& failure) {
   }
 }
 
-void ForkServerLink::Refill(size_t wanted) {
+void ForkServerLink::Refill(size_t wanted, int processor) {
   const auto blanks = [this] { return heir_.has_value() + spares_.size() + open_blanks_; };
   const bool has_heir = heir_.has_value() || open_blanks_ > 0;
   const bool lives =
       !os::HasEnded(server_.child.pidfd());  // while there is a spare one that can take its place
   if (lives && has_heir && blanks() >= 1 + (wanted + 1) / 2) return;
   if (!(lives && TakeReplies()) && !ReplaceServer()) return;  // Bear finds that out, too
-  while (blanks() < 1 + wanted && RequestBlank()) {
+  while (blanks() < 1 + wanted && RequestBlank(processor)) {
   }
 }
 
-bool ForkServerLink::RequestBlank() {
+bool ForkServerLink::RequestBlank(int processor) {
   absl::StatusOr<std::pair<os::UniqueFd, os::UniqueFd>> sockets = os::MessageSocketPair();
   if (!sockets.ok()) return false;
   const bool is_heir = !heir_.has_value() && !IsHeirOnTheWay();
   const absl::StatusOr<uint32_t> birth = TakePlace(is_heir ? BirthRequest::kHeir : BirthRequest::kSpare);
   if (!birth.ok()) return false;
-  const BirthRequest request = RequestFor(*birth);
+  BirthRequest request = RequestFor(*birth);
+  if (!is_heir) request.processor = processor;
   if (os::SendMessage(server_.socket.get(), {MessageBytes(request)}, {sockets->second.get()},
                       /*block=*/true) != 0) {
     births_[*birth].reset();

@@ -51,8 +51,9 @@ class ForkServerLink {
   // where the task has begun, ResourceExhausted for one that has been ended for want of a descriptor, and Unknown for one that
   // has ended and been reaped by somebody else before there was one.
   absl::StatusOr<Child> Bear(const BlankOrder& order, std::string_view arguments, absl::Span<const int> fds);
-  // Where fewer than half of the wanted spare ones are there, has the server make the others, without waiting for them.
-  void Refill(size_t wanted);
+  // Where fewer than half of the wanted spare ones are there, has the server make the others, without waiting for them. They
+  // go to sleep on `processor`; -1: anywhere.
+  void Refill(size_t wanted, int processor);
 
   // Sends an order to a child. The step that failed; one with errno 0 where none has.
   static os::StartFailure HandOver(const os::UniqueFd& socket, const BlankOrder& order,
@@ -68,7 +69,7 @@ class ForkServerLink {
   BirthRequest RequestFor(uint32_t birth) const;
   // Whether it could be sent. The socket is made here, and not where the child is made: while sockets lie in a queue that nobody
   // reads, the kernel looks for cycles of such whenever anybody closes one, which a process that is being woken waits for.
-  bool RequestBlank();
+  bool RequestBlank(int processor);
   // For the pidfd of a task, which may have begun when it arrives. Errors: those of fcntl(2).
   absl::Status ReserveDescriptor();
   // Sleeps until the server has said something, and takes it in; false when it has died.

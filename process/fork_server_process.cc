@@ -21,6 +21,7 @@
 #include "ko/os/errno_status.h"
 #include "ko/os/fd_message.h"
 #include "ko/os/pidfd.h"
+#include "ko/os/processors.h"
 #include "ko/os/threads.h"
 #include "ko/process/child_report.h"
 #include "ko/process/flush_output.h"
@@ -194,7 +195,7 @@ KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::Bear(const BirthRequest
   }
   auto& process = std::get<os::ForkedProcess>(forked);
   if (process.pid == 0) {
-    BecomeBlank(std::move(socket), request.report_page);
+    BecomeBlank(std::move(socket), request);
     return Role::kBlank;
   }
   socket.reset();  // once the caller knows of the child, nobody else keeps its socket open
@@ -203,12 +204,13 @@ KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::Bear(const BirthRequest
   return told ? Role::kServer : Role::kLeaving;
 }
 
-KO_CHILD_CODE void ForkServerProcess::BecomeBlank(os::UniqueFd socket, uint32_t report_page) {
+KO_CHILD_CODE void ForkServerProcess::BecomeBlank(os::UniqueFd socket, const BirthRequest& request) {
   ends_.socket = std::move(socket);  // closes the server's
   births_ = {};
   spares_.clear();  // others' sockets
-  absl::StatusOr<os::SharedMapping> report = ReportFile::Map(ends_.reports.get(), report_page);
+  absl::StatusOr<os::SharedMapping> report = ReportFile::Map(ends_.reports.get(), request.report_page);
   if (!report.ok()) ::_exit(127);
+  processor_ = request.processor;
   report_ = *std::move(report);
   warm_ = false;
 }
@@ -220,6 +222,7 @@ KO_CHILD_CODE ForkServerProcess::Role ForkServerProcess::AwaitOrder() {
   if (!ready.socket && !ready.other && !std::exchange(warm_, true)) {
     WarmUp();
     std::memset(message_, 0, sizeof(BlankOrder));
+    os::MoveToProcessor(processor_);
   }
   if (!ready.socket) return ready.other ? Role::kLeaving : Role::kBlank;
   os::ReceivedMessage message =

@@ -51,7 +51,7 @@ class ForkServerProcess {
   Role BearSpare();
   // `socket` is a blank child's.
   Role Bear(const BirthRequest& request, os::UniqueFd socket);
-  void BecomeBlank(os::UniqueFd socket, uint32_t report_page);
+  void BecomeBlank(os::UniqueFd socket, const BirthRequest& request);
   Role AwaitOrder();
   Role Obey(std::string_view order, os::ReceivedFds fds);
   [[noreturn]] void RunTask(const BlankOrder& order, std::string_view arguments, os::ReceivedFds fds);
@@ -70,6 +70,7 @@ class ForkServerProcess {
   absl::InlinedVector<Spare, 4> spares_;  // that are to be born when there is time
   absl::Duration pause_;                  // for how long nobody has to have said anything
   os::SharedMapping report_;              // a blank child's
+  int processor_ = -1;                    // where it is to sleep
   bool warm_ = false;                     // it has touched what it will need
   // A request or an order, with arguments. Last, for what is in use of this object and of the stack below it to lie in few
   // pages.

@@ -47,7 +47,8 @@ struct BirthRequest {
   uint32_t birth = 0;        // the place in the table
   uint32_t report_page = 0;  // of the report file
   Kind kind = kHeir;
-  pid_t group = 0;  // of a task: the process group in which it is born
+  pid_t group = 0;         // of a task: the process group in which it is born
+  int32_t processor = -1;  // of a spare: where it is to sleep; -1: anywhere
 };
 
 struct ServerReply {

@@ -21,7 +21,9 @@
 #include <vector>
 
 #include "absl/base/config.h"
+#include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
+#include "ko/os/processors.h"
 #include "ko/process/fork.h"
 #include "ko/testing/gate.h"
 #include "ko/testing/in_child.h"
@@ -61,16 +63,27 @@ class ForkServerTest : public testing::LeakCheckedTest {
   }
 };
 
-// With and without children that wait: the promises are the same.
-class ForkServerSparesTest : public ForkServerTest, public ::testing::WithParamInterface<int> {
- protected:
-  ForkServer StartOne() {
-    ForkServerOptions options;
-    options.spares = GetParam();
-    return Start(std::move(options));
-  }
+struct Spares {
+  int count;
+  bool near_caller = false;
 };
-INSTANTIATE_TEST_SUITE_P(Spares, ForkServerSparesTest, ::testing::Values(0, 1, 4));
+
+// With and without children that wait: the promises are the same.
+class ForkServerSparesTest : public ForkServerTest, public ::testing::WithParamInterface<Spares> {
+ protected:
+  static ForkServerOptions Options() {
+    ForkServerOptions options;
+    options.spares = GetParam().count;
+    options.spares_near_caller = GetParam().near_caller;
+    return options;
+  }
+  static ForkServer StartOne() { return Start(Options()); }
+};
+INSTANTIATE_TEST_SUITE_P(Spares, ForkServerSparesTest,
+                         ::testing::Values(Spares{0}, Spares{1}, Spares{4}, Spares{1, true}, Spares{4, true}),
+                         [](const auto& info) {
+                           return absl::StrCat(info.param.count, info.param.near_caller ? "near" : "");
+                         });
 
 // --- Every way to end ---
 
@@ -234,6 +247,14 @@ TEST_F(ForkServerTest, ChildHasNoDescriptorOfTheServers) {
   for (int i = 0; i < 20; ++i) EXPECT_EQ(EndOf<&CountOpen>(server), ExitStatus::Exited(open));
 }
 
+int CountItsProcessors() { return static_cast<int>(os::CountProcessors()); }
+
+TEST_P(ForkServerSparesTest, ATaskMayRunOnAllProcessorsThatTheServerMay) {
+  const int processors = CountItsProcessors();
+  const ForkServer server = StartOne();
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(EndOf<&CountItsProcessors>(server), ExitStatus::Exited(processors));
+}
+
 // Long enough to be in memory by no accident; it is nowhere in the program's own.
 constexpr int kSecretBytes = 100;
 char SecretByte(int i) { return static_cast<char>('a' + i * i % 23); }
@@ -383,8 +404,7 @@ int ReadWarmth() { return warmth; }
 int CountRuns() { return ++runs; }
 
 TEST_P(ForkServerSparesTest, EachChildStartsWithWhatInitLeft) {
-  ForkServerOptions options;
-  options.spares = GetParam();
+  ForkServerOptions options = Options();
   options.init = [] {
     warmth = 5;
     return absl::OkStatus();
@@ -430,8 +450,7 @@ TEST_F(ForkServerTest, InitThatLeavesAThreadIsRefused) {
 TEST_P(ForkServerSparesTest, RefreshTakesTheCallersStateAndRunsInitAgain) {
   static int base = 0;
   base = 10;
-  ForkServerOptions options;
-  options.spares = GetParam();
+  ForkServerOptions options = Options();
   options.init = [] {
     warmth = base + 1;
     return absl::OkStatus();

@@ -25,7 +25,7 @@ const std::vector<Goal>& AllGoals() {
        "ForkWait/raw_fork/rss_mb:0", kTimesAsLong, 1.3},
       {"It is far below a fork's of a large program", "ForkWait/fork_server/rss_mb:4096",
        "ForkWait/raw_fork/rss_mb:4096", kTimesAsFast, 500},
-      {"A spare runs the body within a wake-up", "ForkBody/fork_server/rss_mb:0",
+      {"A spare runs the body within a wake-up", "ForkBody/fork_server_near/rss_mb:0",
        "ForkBody/raw_fork/rss_mb:0", kTimesAsLong, 0.3},
       {"Exec beside posix_spawn, small", "ForkWait/ko_exec/rss_mb:0", "ForkWait/posix_spawn/rss_mb:0",
        kTimesAsLong, 1.1},
