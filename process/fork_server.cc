@@ -159,6 +159,8 @@ class ForkServer::Impl {
     const std::lock_guard lock(mutex_);
     RefillLocked();
   }
+
+  // With the lock held.
   void RefillLocked() { link_->Refill(options_.spares, options_.spares_near_caller ? ::sched_getcpu() : -1); }
 
   // The step that failed; one with errno 0 where none has.
