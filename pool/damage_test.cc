@@ -16,6 +16,7 @@
 #include <random>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -157,6 +158,28 @@ TEST_F(DamageTest, ArbitraryDamageInChunksLeavesThePoolUsable) {
     EXPECT_EQ(pool->Map<&DoDamage>(damages, {.retries = 1, .chunk = 3}).size(), damages.size());
     EXPECT_THAT((pool->Submit<&Add>(round, 1).Get()), IsOkAndHolds(round + 1));
   }
+}
+
+int OverwriteQueueWhere(uint64_t marker, bool damages) {
+  if (!damages) return 0;
+  const auto [slot, worker] = FindTask(marker);
+  if (slot == nullptr) return 1;
+  char* const after_header = reinterpret_cast<char*>(worker);
+  reinterpret_cast<pool::PoolHeader*>(after_header - sizeof(pool::PoolHeader))->tail = 1'000'000;
+  return 0;
+}
+
+// Each element that finds no way into the queue says so, however many there are, and leaves nothing to be waited for.
+TEST_F(DamageTest, ElementsAfterTheQueueWasOverwrittenFailAndTakeNoRoom) {
+  absl::StatusOr<ProcessPool> pool =
+      ProcessPool::Create({.workers = 1, .capacity = 20, .max_message_bytes = 4096});
+  ASSERT_THAT(pool, IsOk());
+  std::vector<std::tuple<uint64_t, bool>> elements;
+  for (int i = 0; i < 500; ++i) elements.emplace_back(NewMarker(), i == 100);
+  const auto results = pool->Map<&OverwriteQueueWhere>(elements, {.chunk = 1});
+  EXPECT_THAT(results[100], IsOkAndHolds(0));
+  EXPECT_THAT(results.back(), testing::StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_THAT(pool->Finish(absl::Seconds(10)), IsOk());
 }
 
 }  // namespace

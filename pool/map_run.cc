@@ -182,7 +182,7 @@ void MapRun::Collect() {
     done.push_back(i);
     if (done.size() == PoolCore::kMostParts) Take(done);
   }
-  Take(done);
+  if (!done.empty()) Take(done);
   std::erase(in_flight_, nullptr);
 }
 

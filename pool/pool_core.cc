@@ -166,42 +166,39 @@ TaskState PoolCore::StateOf(uint32_t slot) const {
 
 absl::StatusOr<size_t> PoolCore::Submit(const Request& request, const TaskOptions& options) {
   if (absl::Status status = CheckProcess(); !status.ok()) return status;
-  absl::Span<const Part> parts = request.parts;
-  const absl::StatusOr<size_t> valid = Check(parts, options);
+  const absl::StatusOr<size_t> valid = Check(request.parts, options);
   if (!valid.ok()) return valid;
-  const absl::StatusOr<size_t> acquired = AcquireSlots(parts.first(*valid), options.room_timeout);
-  if (!acquired.ok()) return acquired;
-  parts = parts.first(*acquired);
-  std::array<uint32_t, kMostParts> slots;
-  for (size_t i = 0; i < parts.size(); ++i) slots[i] = parts[i].task->slot.load(std::memory_order_relaxed);
+  const absl::StatusOr<Slots> slots = AcquireSlots(request.parts.first(*valid), options.room_timeout);
+  if (!slots.ok()) return slots.status();
+  const absl::Span<const Part> parts = request.parts.first(slots->size());
 
-  // What is packed may throw.
-  absl::Cleanup give_back = [&] {
+  size_t queued = 0;
+  const absl::Cleanup give_back_others = [&] {  // what is packed may throw
+    if (queued == parts.size()) return;
     absl::MutexLock lock(&mutex_);
-    for (size_t i = 0; i < parts.size(); ++i) {
-      if (parts[i].task->slot.exchange(PendingTask::kNone, std::memory_order_relaxed) != PendingTask::kNone)
-        Free(slots[i]);
-    }
+    for (size_t i = queued; i < parts.size(); ++i) Withdraw(*parts[i].task, (*slots)[i]);
     WakeAllForRoom(*segment_);
   };
   for (size_t i = 0; i < parts.size(); ++i) {
-    TaskSlot& slot = segment_->task(slots[i]);
+    TaskSlot& slot = segment_->task((*slots)[i]);
     Describe(slot, request.function, parts[i], options);
     const size_t bytes = parts[i].argument_bytes;
     request.pack(i, bytes <= sizeof(slot.arguments) ? absl::MakeSpan(slot.arguments, bytes)
-                                                    : segment_->LargeArguments(slots[i]).first(bytes));
+                                                    : segment_->LargeArguments((*slots)[i]).first(bytes));
   }
-  std::move(give_back).Cancel();
-  for (size_t i = 0; i < parts.size(); ++i) {
-    if (!Publish(segment_->task(slots[i])) || Push(slots[i], request.wakes_later)) continue;
-    for (size_t unqueued = i; unqueued < parts.size(); ++unqueued) {
-      Cancel(*parts[unqueued].task);
-      Drop(*parts[unqueued].task);
-    }
-    if (i > 0) return i;
-    return absl::DataLossError("ProcessPool: the queue in shared memory has been overwritten");
+  for (; queued < parts.size(); ++queued) {
+    const uint32_t slot = (*slots)[queued];
+    if (Publish(segment_->task(slot)) && !Push(slot, request.wakes_later)) break;
   }
-  return parts.size();
+  if (queued > 0) return queued;
+  return absl::DataLossError("ProcessPool: the queue in shared memory has been overwritten");
+}
+
+void PoolCore::Withdraw(PendingTask& task, uint32_t slot) {
+  // Where the pool has ended meanwhile, it has its outcome already.
+  if (task.slot.exchange(PendingTask::kNone, std::memory_order_relaxed) == PendingTask::kNone) return;
+  segment_->task(slot).state.store(StateOf(slot).NotListed().word(), std::memory_order_release);
+  Free(slot);
 }
 
 absl::StatusOr<size_t> PoolCore::Check(absl::Span<const Part> parts, const TaskOptions& options) const {
@@ -257,7 +254,7 @@ void PoolCore::WakeForQueued(uint32_t few) {
     WakeWorker(*segment_);
 }
 
-absl::StatusOr<size_t> PoolCore::AcquireSlots(absl::Span<const Part> parts, absl::Duration timeout) {
+absl::StatusOr<PoolCore::Slots> PoolCore::AcquireSlots(absl::Span<const Part> parts, absl::Duration timeout) {
   std::optional<os::Deadline> deadline;  // a look at the clock costs as much as the rest
   for (bool announced = false;; announced = true) {
     // Before the last look at what is done; see SignalRoom.
@@ -267,14 +264,15 @@ absl::StatusOr<size_t> PoolCore::AcquireSlots(absl::Span<const Part> parts, absl
       absl::MutexLock lock(&mutex_);
       if (absl::Status status = CheckOpen(); !status.ok()) return status;
       if (free_.empty()) Harvest();
-      const size_t count = std::min(parts.size(), free_.size());
-      for (const Part& part : parts.first(count)) {
+      Slots slots;
+      for (const Part& part : parts.first(std::min(parts.size(), free_.size()))) {
         const uint32_t slot = free_.back();
         free_.pop_back();
         owners_[slot] = {Owner::Kind::kTask, part.task};
         part.task->slot.store(slot, std::memory_order_relaxed);
+        slots.push_back(slot);
       }
-      if (count > 0) return count;
+      if (!slots.empty()) return slots;
     }
     if (!deadline.has_value()) deadline = os::Deadline::After(timeout);
     if (deadline->expired()) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/inlined_vector.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -122,8 +123,12 @@ class PoolCore {
   absl::Status CheckOpen() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // How many of them can be submitted for all that is known of them. Errors: the first one's.
   absl::StatusOr<size_t> Check(absl::Span<const Part> parts, const TaskOptions& options) const;
-  // Places for the first of them, which they are from now on; how many. Errors: see ProcessPool::Submit.
-  absl::StatusOr<size_t> AcquireSlots(absl::Span<const Part> parts, absl::Duration timeout);
+  // Places for the first of them, which they are from now on. A task's own word of its place may be gone at any time: the pool
+  // may end. Errors: see ProcessPool::Submit.
+  using Slots = absl::InlinedVector<uint32_t, kMostParts>;
+  absl::StatusOr<Slots> AcquireSlots(absl::Span<const Part> parts, absl::Duration timeout);
+  // Gives back the place of a task that is not in the queue.
+  void Withdraw(PendingTask& task, uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // What the task's place says of it, but for its arguments.
   void Describe(TaskSlot& slot, TaskFunction function, const Part& part, const TaskOptions& options);
   // Marks it as queued. False where the pool has ended meanwhile: then it has its outcome already.
